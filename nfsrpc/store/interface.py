@@ -1,0 +1,156 @@
+"""What the NFS floor asks of a store: files by UFID, errors as `OSError`, time in nanoseconds.
+
+A store knows nothing of NFS or RPC. Sizes and offsets are 64 bits; the clamps
+of a protocol version live beside that version's procedures. Access rules are
+not the store's either: whoever calls has already asked whether the caller may.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Ufid(NamedTuple):
+    """Unique file identifier: names one file of one store for ever, also after its inode number is reused."""
+
+    inode: int
+    generation: int
+
+
+@dataclass(slots=True)
+class Attributes:
+    """What a store knows of one file. `mode` holds the S_IFMT type bits; times are ns since the epoch."""
+
+    inode: int
+    generation: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    size: int
+    used: int
+    rdev: int
+    atime: int
+    mtime: int
+    ctime: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """What `Store.setattr` shall change; None leaves a field as it is. `mode` is the 12 permission bits."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    atime: int | None = None
+    mtime: int | None = None
+
+
+class Entry(NamedTuple):
+    """One name of a directory; `cookie` is where a later `readdir` goes on, behind this name."""
+
+    inode: int
+    name: bytes
+    cookie: int
+
+
+class Space(NamedTuple):
+    """Room in a store: bytes and inodes, in total, free, and free for an ordinary caller."""
+
+    block_size: int
+    total: int
+    free: int
+    available: int
+    inodes: int
+    inodes_free: int
+
+
+class Work(Protocol):
+    """A unit of work: everything between `begin` and `commit` becomes durable together or not at all.
+
+    One turn of the server's loop is one unit (begin, calls, commit); replies
+    leave only after `commit` has returned.
+    """
+
+    def begin(self, changing: bool) -> None:
+        """Open a unit. `changing` says that a call in it may change the store: takes the writer's lock, waits for it."""
+
+    def commit(self) -> None:
+        """Make the unit durable (contents synced, then the transaction). OSError: nothing of it happened."""
+
+    def abort(self) -> None:
+        """Undo the unit, and forget everything cached of the store."""
+
+    def step(self) -> AbstractContextManager[None]:
+        """One call inside a changing unit: an exception that leaves the block undoes that call alone."""
+
+    def recall(self, key: bytes) -> bytes | None:
+        """The result remembered under `key` (see `remember`), also from before a crash; None if there is none."""
+
+    def remember(self, key: bytes, client: bytes, result: bytes) -> None:
+        """Keep `result` under `key` in this unit; bounded per `client`, kept at least 120 s of uptime."""
+
+
+class Store(Work, Protocol):
+    """A file store. Every method may raise OSError; ESTALE: the UFID names no file (any more).
+
+    ENOTDIR/EISDIR/ENOENT/EEXIST/ENOTEMPTY/ENAMETOOLONG/EINVAL/EXDEV/ENOSPC/EDQUOT/EFBIG/EROFS/EMLINK
+    are raised as the POSIX call of the same name does. Names are bytes, kept
+    verbatim: empty, ``b"."``, ``b".."``, with ``b"/"`` or NUL are EINVAL where a name is
+    made or removed. No method follows a symbolic link.
+    """
+
+    fsid: int
+    """32-bit file system id, from the superblock."""
+    key: bytes
+    """Secret with which handles of this store are sealed."""
+    root: Ufid
+
+    def getattr(self, node: Ufid) -> Attributes:
+        """Attributes of `node`."""
+
+    def setattr(self, node: Ufid, changes: Changes) -> Attributes:
+        """Apply `changes`, return the new attributes. A size on anything but a regular file: EISDIR or EINVAL."""
+
+    def lookup(self, directory: Ufid, name: bytes) -> Attributes:
+        """Attributes of the file that `name` names; ``.`` and ``..`` work, the root is its own parent."""
+
+    def readlink(self, node: Ufid) -> bytes:
+        """Target of a symbolic link, verbatim. EINVAL if `node` is none."""
+
+    def read(self, node: Ufid, offset: int, count: int) -> tuple[bytes, Attributes]:
+        """At most `count` bytes at `offset` (fewer only at end of file), and the attributes."""
+
+    def write(self, node: Ufid, offset: int, data: bytes) -> Attributes:
+        """Write `data` at `offset`; durable once the unit has been committed."""
+
+    def create(
+        self, directory: Ufid, name: bytes, mode: int, uid: int, gid: int, rdev: int = 0, target: bytes = b""
+    ) -> Attributes:
+        """Make a new file of the type in `mode` (regular, directory, symlink to `target`, device, fifo, socket)."""
+
+    def link(self, node: Ufid, directory: Ufid, name: bytes) -> None:
+        """Give `node` (not a directory: EPERM) one more name."""
+
+    def unlink(self, directory: Ufid, name: bytes) -> None:
+        """Take a name of anything but a directory (EISDIR); the last name takes the file with it."""
+
+    def rmdir(self, directory: Ufid, name: bytes) -> None:
+        """Remove an empty directory."""
+
+    def rename(self, source: Ufid, old: bytes, target: Ufid, new: bytes) -> None:
+        """rename(2): replaces atomically, does nothing for two links to one file, EINVAL into an own subtree."""
+
+    def readdir(self, directory: Ufid, cookie: int, limit: int) -> tuple[list[Entry], bool]:
+        """At most `limit` entries behind `cookie` (0: from the start), ``.`` and ``..`` first; and whether it is the end.
+
+        Cookies are 32 bits, at least 1, and never reused in a directory, so
+        paging survives concurrent changes: an untouched name comes exactly once.
+        """
+
+    def statfs(self) -> Space:
+        """Room in the store."""
+
+    def close(self) -> None:
+        """Give up every descriptor."""
