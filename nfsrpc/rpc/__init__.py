@@ -1,0 +1,1 @@
+"""RFC 5531 without sockets: messages, records, dispatch, call matching."""
