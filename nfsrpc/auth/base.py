@@ -2,6 +2,10 @@
 
 from typing import NamedTuple, Protocol
 
+from nfsrpc.rpc.message import Rejected
+
+__all__ = ["Authenticator", "Credential", "Principal", "Rejected"]
+
 
 class Principal(NamedTuple):
     """Who is calling, as far as the flavour can tell.
@@ -17,14 +21,6 @@ class Principal(NamedTuple):
     gid: int | None = None
     gids: tuple[int, ...] = ()
     machine: bytes = b""
-
-
-class Rejected(Exception):  # noqa: N818 - it is an answer, not an error
-    """The server half refuses a credential or verifier with an auth_stat (RFC 5531 §9)."""
-
-    def __init__(self, stat: int) -> None:
-        super().__init__(f"auth_stat {stat}")
-        self.stat = stat
 
 
 class Authenticator(Protocol):

@@ -71,6 +71,14 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error
         self.reply = reply
 
 
+class Rejected(Exception):  # noqa: N818 - it is an answer, not an error
+    """The server half of a flavour refuses a credential or verifier with `stat`, an auth_stat."""
+
+    def __init__(self, stat: int) -> None:
+        super().__init__(f"auth_stat {stat}")
+        self.stat = stat
+
+
 def _opaque_auth(data: bytes, flavor: int, length: int, at: int) -> OpaqueAuth:
     """The body of a credential or verifier, fill bytes checked. ValueError if it is longer than the law or the data."""
     end = at + length

@@ -5,9 +5,10 @@ of a protocol version live beside that version's procedures. Access rules are
 not the store's either: whoever calls has already asked whether the caller may.
 """
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from nfsrpc.rpc.work import Work
 
 
 class Ufid(NamedTuple):
@@ -64,32 +65,6 @@ class Space(NamedTuple):
     available: int
     inodes: int
     inodes_free: int
-
-
-class Work(Protocol):
-    """A unit of work: everything between `begin` and `commit` becomes durable together or not at all.
-
-    One turn of the server's loop is one unit (begin, calls, commit); replies
-    leave only after `commit` has returned.
-    """
-
-    def begin(self, changing: bool) -> None:
-        """Open a unit. `changing` says that a call in it may change the store: takes the writer's lock, waits for it."""
-
-    def commit(self) -> None:
-        """Make the unit durable (contents synced, then the transaction). OSError: nothing of it happened."""
-
-    def abort(self) -> None:
-        """Undo the unit, and forget everything cached of the store."""
-
-    def step(self) -> AbstractContextManager[None]:
-        """One call inside a changing unit: an exception that leaves the block undoes that call alone."""
-
-    def recall(self, key: bytes) -> bytes | None:
-        """The result remembered under `key` (see `remember`), also from before a crash; None if there is none."""
-
-    def remember(self, key: bytes, client: bytes, result: bytes) -> None:
-        """Keep `result` under `key` in this unit; bounded per `client`, kept at least 120 s of uptime."""
 
 
 class Store(Work, Protocol):

@@ -1,0 +1,102 @@
+"""When a call is sent again, and when it is given up: arithmetic on a clock that is passed in.
+
+The three call semantics of the classic RPC literature, as far as the caller
+decides them: with one transmission a call is executed *maybe*; with
+retransmission *at least once* if a reply comes; *at most once* needs a server
+that filters duplicates and keeps its replies, which a caller helps by never
+changing the xid of a call that it sends again.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+
+_RANDOM_BELOW = secrets.SystemRandom().random
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How the pauses between transmissions of one call grow. All times are seconds.
+
+    first
+        Pause after the first transmission. 0.7 s is what NFS clients have
+        waited on UDP since the first ones: longer than a disk takes,
+        shorter than a person's patience.
+    factor
+        By what each further pause is longer than the one before.
+    ceiling
+        No pause is longer.
+    jitter
+        Each pause is made up to this fraction longer or shorter at random, so
+        that clients that lost their packets together do not come back together.
+    transmissions
+        How often the call is sent at most, None: until its deadline.
+    """
+
+    first: float = 0.7
+    factor: float = 2.0
+    ceiling: float = 15.0
+    jitter: float = 0.1
+    transmissions: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.first <= 0 or self.factor < 1 or self.ceiling < self.first or not 0 <= self.jitter < 1:
+            raise ValueError(f"pauses must be positive and must not shrink: {self}")
+        if self.transmissions is not None and self.transmissions < 1:
+            raise ValueError("a call is sent at least once")
+
+
+AT_LEAST_ONCE = RetryPolicy()
+MAYBE = RetryPolicy(transmissions=1)
+
+
+class Backoff:
+    """The pauses of one policy, one after the other, each with its own jitter."""
+
+    __slots__ = ("_pause", "_policy", "_random")
+
+    def __init__(self, policy: RetryPolicy, random: Callable[[], float] = _RANDOM_BELOW) -> None:
+        self._policy = policy
+        self._random = random
+        self._pause = policy.first
+
+    def next(self) -> float:
+        """Length of the next pause, in seconds."""
+        policy, pause = self._policy, self._pause
+        self._pause = min(pause * policy.factor, policy.ceiling)
+        return pause * (1 + policy.jitter * (2 * self._random() - 1))
+
+
+class Schedule:
+    """The transmissions of one call under one policy, up to an absolute deadline.
+
+    `due` is when the call is to be sent next (`inf`: never again),
+    `transmissions` how often it has been sent. Times are those of whatever
+    clock the caller reads.
+    """
+
+    __slots__ = ("_backoff", "_most", "deadline", "due", "transmissions")
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        now: float,
+        deadline: float,
+        random: Callable[[], float] = _RANDOM_BELOW,
+    ) -> None:
+        self._backoff = Backoff(policy, random)
+        self._most = inf if policy.transmissions is None else policy.transmissions
+        self.deadline = deadline
+        self.due = now
+        self.transmissions = 0
+
+    def sent(self, now: float) -> None:
+        """The call has just been sent: work out when the next time is."""
+        self.transmissions += 1
+        due = now + self._backoff.next() if self.transmissions < self._most else inf
+        self.due = due if due < self.deadline else inf
+
+    def expired(self, now: float) -> bool:
+        """Whether the deadline has come."""
+        return now >= self.deadline

@@ -1,0 +1,36 @@
+"""Units of work: what a turn of the server's loop makes durable together.
+
+A worker drains the calls that are ready, runs them inside one unit, commits
+once, and only then lets the replies go. So a synced commit is paid once per
+turn instead of once per call, and nothing is ever acknowledged before it is
+on stable storage.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Work(Protocol):
+    """What a transactional resource behind a service offers to the dispatcher."""
+
+    def begin(self, changing: bool) -> None:
+        """Open a unit. `changing` says that a call in it may change the resource: waits for the writer's lock."""
+
+    def commit(self) -> None:
+        """Make the unit durable. OSError: nothing of it happened, and `abort` is called next."""
+
+    def abort(self) -> None:
+        """Undo the unit, and forget everything cached of the resource."""
+
+    def step(self) -> AbstractContextManager[None]:
+        """One call inside a changing unit: an exception that leaves the block undoes that call alone."""
+
+    def recall(self, key: bytes) -> bytes | None:
+        """The result remembered under `key` (see `remember`), also from before a crash; None if there is none."""
+
+    def remember(self, key: bytes, client: bytes, result: bytes) -> None:
+        """Keep `result` under `key` as part of this unit.
+
+        Entries are kept for at least 120 s of the server's uptime, and the
+        number kept for one `client` is bounded.
+        """
