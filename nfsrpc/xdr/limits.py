@@ -28,6 +28,22 @@ class Limits:
         Elements of any one array, list or run of optionals, whatever its
         declared bound: an element of zero bytes would otherwise be free for
         the sender and cost the receiver memory.
+    connections
+        Open TCP connections of one worker. Beyond it the connection that has
+        been quiet longest is closed: every RPC client re-connects.
+    idle_seconds
+        Quiet time after which a TCP connection is closed. Six minutes is one
+        more than the five after which Linux and Solaris clients close themselves.
+    unsent
+        Reply bytes that wait for one slow TCP reader. At the cap nothing more is
+        read from it, so it can hold at most this and the replies of one turn.
+    turn_calls
+        Calls that share one turn of the loop, and so one commit: enough to
+        make a synced commit cheap per call, few enough that a turn of the
+        slowest procedure stays well under a second.
+    turn_calls_per_peer
+        Of those, how many one connection may have, so that a client that
+        pipelines without end does not push the others out of the turn.
     accept_nonzero_padding
         Take fill bytes that are not zero (RFC 4506 §3 demands zero; some
         peers send rubbish).
@@ -41,6 +57,11 @@ class Limits:
     fragments: int = 1024
     depth: int = 128
     elements: int = 1 << 20
+    connections: int = 2048
+    idle_seconds: float = 360.0
+    unsent: int = 4 << 20
+    turn_calls: int = 256
+    turn_calls_per_peer: int = 64
     accept_nonzero_padding: bool = False
     accept_any_bool: bool = False
     accept_trailing_bytes: bool = False

@@ -1,0 +1,1 @@
+"""RFC 1833: finding the port of a program."""

@@ -1,0 +1,104 @@
+"""The TCP side of a server: one connection, its records in and its replies out, both bounded."""
+
+import socket
+from collections import deque
+
+from nfsrpc.rpc.dispatch import Peer
+from nfsrpc.rpc.errors import RecordError
+from nfsrpc.rpc.record import RecordReader, frame
+from nfsrpc.xdr import Limits
+
+_READ = 1 << 16
+_PARTS = 512
+"""Parts handed to one sendmsg; IOV_MAX is 1024 on every system in use."""
+
+
+class Connection:
+    """One TCP peer. It holds at most one read beyond its caps, whatever the peer does.
+
+    `calls` are the records that wait for a turn. While there are any, or
+    while more than `limits.unsent` bytes of replies wait, nothing is read.
+    `expects` is the loop's own note of the readiness it waits for.
+    """
+
+    def __init__(self, sock: socket.socket, peer: Peer, limits: Limits) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.peer = peer
+        self.calls: deque[bytes] = deque()
+        self.expects = 0
+        self._limits = limits
+        self._reader = RecordReader(limits)
+        self._out: deque[bytes] = deque()
+        self._unsent = 0
+        self._ended = False
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether more bytes may be read now."""
+        return not (self._ended or self.calls or self._unsent > self._limits.unsent)
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether replies wait for the peer."""
+        return bool(self._out)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: the peer has ended (or broken) the stream and has every answer."""
+        return self._ended and not self.calls and not self._out
+
+    def receive(self) -> None:
+        """Read once, and cut what came into `calls`."""
+        try:
+            data = self.sock.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+            self._drop_output()
+        if not data:
+            self._ended = True
+            return
+        try:
+            self.calls.extend(self._reader.feed(data))
+        except RecordError:
+            self._ended = True
+
+    def reply(self, _origin: None, parts: list[bytes]) -> None:
+        """Queue one reply, as one record of one fragment; `flush` sends."""
+        framed = frame(parts)
+        self._out.extend(framed)
+        self._unsent += sum(map(len, framed))
+
+    def flush(self) -> None:
+        """Send what the peer will take now."""
+        out = self._out
+        try:
+            while out:
+                sent = self.sock.sendmsg([part for part, _ in zip(out, range(_PARTS), strict=False)])
+                self._unsent -= sent
+                while sent:
+                    part = out.popleft()
+                    if sent < len(part):
+                        out.appendleft(part[sent:])
+                        break
+                    sent -= len(part)
+                while out and not out[0]:
+                    out.popleft()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._drop_output()
+            self._ended = True
+
+    def _drop_output(self) -> None:
+        """The peer is gone: nobody will read what waits."""
+        self._out.clear()
+        self._unsent = 0
+        self.calls.clear()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.sock.close()

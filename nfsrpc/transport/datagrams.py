@@ -1,0 +1,108 @@
+"""The UDP side of a server: datagrams in, datagrams out, from the address that was asked."""
+
+import errno
+import logging
+import socket
+import sys
+from struct import Struct
+from typing import Any
+
+from nfsrpc.protocols.rpc_msg import accept_stat
+from nfsrpc.rpc.dispatch import Peer
+from nfsrpc.rpc.message import accepted
+
+_log = logging.getLogger(__name__)
+
+MAX_DATAGRAM = 65535
+_PEERS = 4096
+"""Peers whose decoded address is kept."""
+
+# Linux ip(7) and ipv6(7); the socket module does not name all of them.
+_IP_PKTINFO = 8
+_IPV6_RECVPKTINFO = 49
+_IPV6_PKTINFO = 50
+_IN_PKTINFO = Struct("=I4s4s")
+
+
+class Datagrams:
+    """One UDP socket bound to one address."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._netid = "udp6" if sock.family == socket.AF_INET6 else "udp"
+        self._buffer = bytearray(MAX_DATAGRAM)
+        self._view = memoryview(self._buffer)
+        self._peers: dict[Any, Peer] = {}
+
+    def receive(self, room: int) -> list[tuple[bytes, Peer, Any]]:
+        """At most `room` datagrams that are there: message, peer, and what `reply` needs to answer it."""
+        found: list[tuple[bytes, Peer, Any]] = []
+        try:
+            while len(found) < room:
+                size, origin = self._next()
+                found.append((bytes(self._view[:size]), self._peer(origin[0]), origin))
+        except BlockingIOError:
+            return found
+        except OSError as error:  # an ICMP error that belongs to an earlier reply
+            _log.debug("receiving on UDP: %s", error)
+        return found
+
+    def reply(self, origin: Any, parts: list[bytes]) -> None:
+        """Send one reply. A peer that cannot take it now will ask again: nothing is queued."""
+        try:
+            self._send(parts, origin)
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                self._too_long(origin, parts)
+            else:
+                _log.debug("replying to %s: %s", origin[0], error)
+
+    def _too_long(self, origin: Any, parts: list[bytes]) -> None:
+        """A result that no datagram can hold is the server's failure, and the caller is told so at once."""
+        _log.warning("a reply of %d bytes does not fit a datagram: use TCP", sum(map(len, parts)))
+        xid = int.from_bytes(parts[0][:4])
+        self._send([accepted(xid, accept_stat.SYSTEM_ERR)], origin)
+
+    def _peer(self, address: Any) -> Peer:
+        peer = self._peers.get(address)
+        if peer is None:
+            if len(self._peers) >= _PEERS:
+                self._peers.clear()
+            peer = self._peers[address] = Peer(str(address[0]), int(address[1]), self._netid)
+        return peer
+
+    def _next(self) -> tuple[int, tuple[Any, Any]]:
+        size, address = self.sock.recvfrom_into(self._buffer)
+        return size, (address, None)
+
+    def _send(self, parts: list[bytes], origin: tuple[Any, Any]) -> None:
+        self.sock.sendto(b"".join(parts), origin[0])
+
+
+class WildcardDatagrams(Datagrams):
+    """One UDP socket bound to every address: a reply leaves from the one its call came to (RFC 1122 §4.1.3.5)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+    def _next(self) -> tuple[int, tuple[Any, Any]]:
+        size, ancillary, _, address = self.sock.recvmsg_into([self._buffer], 64)
+        for level, kind, data in ancillary:
+            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+                _, local, _ = _IN_PKTINFO.unpack(data)
+                return size, (address, (level, kind, _IN_PKTINFO.pack(0, local, bytes(4))))
+            if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+                return size, (address, (level, kind, data))
+        return size, (address, None)
+
+    def _send(self, parts: list[bytes], origin: tuple[Any, Any]) -> None:
+        address, local = origin
+        self.sock.sendmsg(parts, [local] if local else [], 0, address)
+
+
+def datagrams(sock: socket.socket, wildcard: bool) -> Datagrams:
+    """The fitting class for `sock`."""
+    return WildcardDatagrams(sock) if wildcard and sys.platform == "linux" else Datagrams(sock)
