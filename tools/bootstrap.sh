@@ -1,0 +1,71 @@
+# Sourced by the commands beside it (POSIX sh): finds a Python, makes the
+# project's own virtual environment on first use, installs system packages when
+# root. The caller sets $repo and then calls use_environment EXTRA.
+
+progress() { echo "$name: $*" >&2; }
+
+die() {
+    progress "$*"
+    exit 1
+}
+
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# The first command of the given ones that is Python 3.11 or newer and can make environments.
+find_python() {
+    for candidate in ${PYTHON:-} python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# install_packages NAME...: Debian packages, without starting the daemons that some of them bring.
+install_packages() {
+    policy=/usr/sbin/policy-rc.d
+    ours=
+    if [ ! -e "$policy" ]; then
+        ours=1
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    result=0
+    {
+        apt-get update -q &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+    } </dev/null >&2 || result=$?
+    [ -z "$ours" ] || rm -f "$policy"
+    return $result
+}
+
+# use_environment EXTRA: $python becomes the environment's interpreter, with the package and the
+# requirements of EXTRA ("" for none) installed. Installed again only when setup.cfg changes.
+use_environment() {
+    extra=$1
+    environment=$repo/.venv
+    python=$environment/bin/python
+    stamp=$environment/installed-${extra:-base}
+    if [ -x "$python" ] && cmp -s "$repo/setup.cfg" "$stamp"; then
+        return
+    fi
+    if [ ! -x "$python" ] || ! "$python" -c 'import pip' 2>/dev/null; then
+        if ! base=$(find_python); then
+            is_root || die "Python 3.11 with its venv module is missing; type: sudo apt install python3-venv"
+            command -v apt-get >/dev/null || die "Python 3.11 with its venv module is missing"
+            progress "installing python3-venv"
+            install_packages python3-venv || die "apt-get install python3-venv failed"
+            base=$(find_python) || die "no Python 3.11 or newer with the venv module (PYTHON=/path/to/python3 names one)"
+        fi
+        [ -w "$repo" ] || die "$repo is not writable for you: the environment goes into $repo/.venv"
+        progress "making the virtual environment $environment (once)"
+        rm -rf "$environment"
+        "$base" -m venv "$environment" || die "$base -m venv failed"
+    fi
+    [ -w "$environment" ] || die "$environment needs an update, but is not writable for you"
+    progress "installing nfsrpc and what it needs${extra:+ (for $extra)}; again only when setup.cfg changes"
+    "$python" -m pip install -q --disable-pip-version-check -e "$repo${extra:+[$extra]}" </dev/null >&2 ||
+        die "pip could not install the package's requirements (network?)"
+    cp "$repo/setup.cfg" "$stamp"
+}
