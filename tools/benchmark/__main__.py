@@ -1,0 +1,149 @@
+"""Replies per second and latencies of NFS calls, beside nfs-ganesha in the same run.
+
+    tools/bench                                  everything: some minutes
+    tools/bench --operations GETATTR,READ --transports udp --rounds 3 --json out.json
+
+A load generator in C keeps --connections x --window calls in flight. Every
+server is started for the run and stays up to its end; for each line the servers
+take turns (A B C, A B C, ...) for --rounds rounds, so that a slow minute of the
+machine hits all of them. Shown are medians. nfsrpc is spoken to in NFSv2,
+nfs-ganesha in NFSv3 (it has no v2) with FILE_SYNC writes, its VFS back end on
+the same file system. WRITE and CREATE of nfsrpc are durable before the reply;
+nfs-ganesha syncs each WRITE, but answers CREATE without any sync (strace).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import measure
+import peers
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+IN_NAMESPACE = "NFSRPC_BENCH_NAMESPACE"
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tools/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--operations", default=",".join(measure.OPERATIONS), help="(default: %(default)s)")
+    add("--transports", default="udp,tcp", help="(default: %(default)s)")
+    add("--workers", default="1,2", help="worker processes of nfsrpc, one server each (default: %(default)s)")
+    add("--connections", type=int, default=4, help="(default: %(default)s)")
+    add("--window", type=int, default=4, help="calls in flight per connection (default: %(default)s)")
+    add("--rounds", type=int, default=5, help="measurements per line and server (default: %(default)s)")
+    add("--seconds", type=float, default=1.0, help="of one measurement (default: %(default)s)")
+    add("--directory", default="/var/tmp", help="on the file system to measure (default: %(default)s)")
+    add("--json", metavar="FILE", help="write the figures there as well (-: standard output, without the table)")
+    add("--no-ganesha", action="store_true")
+    o = parser.parse_args(argv)
+    o.operations, o.transports = o.operations.upper().split(","), o.transports.lower().split(",")
+    o.workers = [int(n) for n in o.workers.split(",") if n]
+    if unknown := set(o.operations) - set(measure.OPERATIONS):
+        parser.error(f"unknown operation {', '.join(sorted(unknown))}; there are {', '.join(measure.OPERATIONS)}")
+    if set(o.transports) - {"udp", "tcp"}:
+        parser.error("transports are udp and tcp")
+    return o
+
+
+def enter_namespace(argv: list[str]) -> None:
+    """Runs this program again in a network and mount namespace of its own, so that rpcbind disturbs nobody."""
+    if os.environ.get(IN_NAMESPACE) != "1":
+        os.environ[IN_NAMESPACE] = "1"
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, str(Path(__file__).parent), *argv])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+
+
+def measure_all(o: argparse.Namespace, running: list[peers.Peer], console: Console) -> list[measure.Line]:
+    loadgen = measure.build()
+    results: list[measure.Line] = []
+    lines = [(operation, transport) for operation in o.operations for transport in o.transports]
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(lines) * o.rounds * len(running))
+        for operation, transport in lines:
+            load = measure.Load(operation, transport, o.connections, o.window, o.seconds)
+            samples: dict[str, list[measure.Sample]] = {peer.name: [] for peer in running}
+            for _ in range(o.rounds):
+                for peer in running:
+                    progress.update(task, description=f"{operation} {transport} {peer.name}")
+                    samples[peer.name].append(
+                        measure.run(loadgen, load, peer.port, peer.mount_port, peer.export, peer.version)
+                    )
+                    progress.advance(task)
+            results += [
+                measure.Line(operation, transport, peer.name, measure.summarise(samples[peer.name])) for peer in running
+            ]
+    return results
+
+
+def show(results: list[measure.Line], running: list[peers.Peer], o: argparse.Namespace, console: Console) -> None:
+    table = Table(title=f"{o.connections} connections x {o.window} calls in flight, median of {o.rounds}")
+    for column in ("operation", "transport", "server"):
+        table.add_column(column, no_wrap=True)
+    for column in ("replies/s", "spread", "p50 µs", "p99 µs", "sent again", "x ganesha"):
+        table.add_column(column, justify="right")
+    yardsticks = {(r.operation, r.transport): r.summary.rate for r in results if r.server == "nfs-ganesha"}
+    for index, line in enumerate(results):
+        got = line.summary
+        yardstick = yardsticks.get((line.operation, line.transport))
+        ratio = f"{got.rate / yardstick:.2f}" if yardstick else ""
+        table.add_row(
+            line.operation, line.transport, line.server, f"{got.rate:,.0f}", f"{got.spread:.0%}",
+            f"{got.p50:,.0f}", f"{got.p99:,.0f}", str(got.resent or ""), ratio,
+            end_section=index % len(running) == len(running) - 1,
+        )  # fmt: skip
+    console.print(table)
+    for peer in running:
+        console.print(f"most memory of one process, {peer.name}: {peer.memory() / 1e6:.0f} MB")
+
+
+def main(argv: list[str]) -> int:
+    o = parse(argv)
+    missing = "left out as asked" if o.no_ganesha else peers.ganesha_missing()
+    if not missing:
+        enter_namespace(argv)
+    console = Console(stderr=o.json == "-")
+    if missing:
+        console.print(f"bench: {missing}")
+    with tempfile.TemporaryDirectory(prefix="nfsrpc-bench.", dir=o.directory) as name, contextlib.ExitStack() as stack:
+        directory = Path(name)
+        running = [stack.enter_context(peers.nfsrpc(directory, workers)) for workers in o.workers]
+        if not missing:
+            running.append(stack.enter_context(peers.ganesha(directory)))
+        if not running:
+            raise SystemExit("bench: no server to measure")
+        results = measure_all(o, running, console)
+        show(results, running, o, console)
+        memory = {peer.name: peer.memory() for peer in running}
+    if o.json:
+        document = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}",
+            "python": platform.python_version(), "connections": o.connections, "window": o.window,
+            "rounds": o.rounds, "seconds": o.seconds, "memory_bytes": memory, "results": [asdict(r) for r in results],
+        }  # fmt: skip
+        text = json.dumps(document, indent=1) + "\n"
+        sys.stdout.write(text) if o.json == "-" else Path(o.json).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

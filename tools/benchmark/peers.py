@@ -1,0 +1,142 @@
+"""The servers under test, each started for the run, on loopback, on the same file system."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GANESHA_PORTS = (12049, 12050)  # NFS, MOUNT
+START_LIMIT = 30.0  # seconds
+GANESHA_PLUGINS = "/usr/lib/x86_64-linux-gnu/ganesha"
+GANESHA_CONFIGURATION = """\
+NFS_CORE_PARAM {{
+    NFS_Port = {port}; MNT_Port = {mount_port};
+    Enable_NLM = false; Enable_RQUOTA = false; Protocols = 3; Plugins_Dir = "{plugins}";
+}}
+EXPORT {{
+    Export_Id = 1; Path = {path}; Pseudo = /bench; Protocols = 3; Transports = UDP, TCP;
+    Access_Type = RW; Squash = No_Root_Squash; SecType = sys; FSAL {{ Name = VFS; }}
+}}
+LOG {{ Default_Log_Level = WARN; }}
+"""
+
+
+@dataclass
+class Peer:
+    """A running server. `pids` are the processes that answer calls."""
+
+    name: str
+    version: int
+    port: int
+    mount_port: int
+    export: str
+    pids: list[int] = field(default_factory=list)
+
+    def memory(self) -> int:
+        """The most resident memory that any of its processes had so far, in bytes."""
+        return max((high_water(pid) for pid in self.pids), default=0)
+
+
+def high_water(pid: int) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(c) for c in children] + [d for c in children for d in descendants(int(c))]
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits for the condition `ready()`; exits with the end of the log when the server ends or takes too long."""
+    limit = time.monotonic() + START_LIMIT
+    while not ready():
+        if process.poll() is not None or time.monotonic() > limit:
+            tail = log.read_text(errors="replace").splitlines()[-10:]
+            raise SystemExit("bench: a server did not start:\n" + "\n".join(tail))
+        time.sleep(0.05)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def nfsrpc(directory: Path, workers: int) -> Iterator[Peer]:
+    """Our server on a volume of its own; its port is whatever is free."""
+    volume, ready, log = (directory / f"nfsrpc-{workers}{suffix}" for suffix in ("", ".ready", ".log"))
+    subprocess.run([sys.executable, "-m", "nfsrpc", "mkfs", str(volume)], check=True, stdout=subprocess.DEVNULL)
+    command = [
+        sys.executable, "-m", "nfsrpc", "serve", str(volume), "--port", "0", "--workers", str(workers),
+        "--ready-file", str(ready),
+    ]  # fmt: skip
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        wait_until(ready.exists, process, log)
+        port = int(ready.read_text().split()[0])
+        name = f"nfsrpc, {workers} worker{'s' if workers > 1 else ''}"
+        yield Peer(name, 2, port, port, str(volume), [process.pid, *descendants(process.pid)])
+    finally:
+        stop(process)
+
+
+def ganesha_missing() -> str:
+    """Why Ganesha cannot be run here; empty when it can."""
+    if os.geteuid() != 0:
+        return "nfs-ganesha is left out: its VFS back end needs root (open_by_handle_at)"
+    packages = {"ganesha.nfsd": "nfs-ganesha nfs-ganesha-vfs", "rpcbind": "rpcbind", "unshare": "util-linux"}
+    missing = [package for command, package in packages.items() if shutil.which(command) is None]
+    if not missing and not Path(GANESHA_PLUGINS, "libfsalvfs.so").exists():
+        missing = ["nfs-ganesha-vfs"]
+    return f"nfs-ganesha is left out: apt-get install {' '.join(missing)}" if missing else ""
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def ganesha(directory: Path) -> Iterator[Peer]:
+    """Ganesha with its VFS back end, NFSv3 only. It insists on an rpcbind: hence the private namespace."""
+    export, configuration, log = directory / "ganesha", directory / "ganesha.conf", directory / "ganesha.log"
+    export.mkdir()
+    log.touch()
+    port, mount_port = GANESHA_PORTS
+    configuration.write_text(
+        GANESHA_CONFIGURATION.format(port=port, mount_port=mount_port, path=export, plugins=GANESHA_PLUGINS)
+    )
+    for needed in ("/run/rpcbind", "/run/ganesha"):
+        Path(needed).mkdir(exist_ok=True)
+    rpcbind = subprocess.Popen(["rpcbind", "-f"], stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: listening(111), rpcbind, log)
+        process = subprocess.Popen(
+            ["ganesha.nfsd", "-F", "-f", str(configuration), "-L", str(log), "-p", str(directory / "ganesha.pid")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_until(lambda: listening(port) and listening(mount_port), process, log)
+            yield Peer("nfs-ganesha", 3, port, mount_port, str(export), [process.pid])
+        finally:
+            stop(process)
+    finally:
+        stop(rpcbind)
