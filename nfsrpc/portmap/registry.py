@@ -6,23 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import Struct
-from typing import NamedTuple
 
-IPPROTO_TCP = 6
-IPPROTO_UDP = 17
+from .entry import Registered
+
 CAPACITY = 1024
-"""Mappings that fit. A machine with a full house of RPC services has about a hundred."""
+"""Registereds that fit. A machine with a full house of RPC services has about a hundred."""
 
 _SLOT = Struct("=5I")
-
-
-class Mapping(NamedTuple):
-    """One registration (RFC 1833 §3.1); protocol is 6 (TCP) or 17 (UDP)."""
-
-    program: int
-    version: int
-    protocol: int
-    port: int
 
 
 class Registry:
@@ -51,17 +41,17 @@ class Registry:
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
-    def set(self, mapping: Mapping, own: bool = False) -> bool:
-        """Add `mapping`. False if its program, version and protocol are taken, or the table is full.
+    def set(self, entry: Registered, own: bool = False) -> bool:
+        """Add `entry`. False if its program, version and protocol are taken, or the table is full.
 
         An `own` entry belongs to the server itself: `unset` leaves it alone.
         """
         with self._locked() as slots:
-            if any(slot[3] and slot[:3] == mapping[:3] for slot in slots):
+            if any(slot[3] and slot[:3] == entry[:3] for slot in slots):
                 return False
             for place, slot in enumerate(slots):
                 if not slot[3]:
-                    slots[place] = (*mapping, int(own))
+                    slots[place] = (*entry, int(own))
                     return True
             return False
 
@@ -80,7 +70,7 @@ class Registry:
         with self._locked() as slots:
             return next((slot[3] for slot in slots if slot[3] and slot[:3] == (program, version, protocol)), 0)
 
-    def mappings(self) -> list[Mapping]:
+    def mappings(self) -> list[Registered]:
         """Every registration, in the order they were made."""
         with self._locked() as slots:
-            return [Mapping(*slot[:4]) for slot in slots if slot[3]]
+            return [Registered(*slot[:4]) for slot in slots if slot[3]]

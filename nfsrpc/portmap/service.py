@@ -3,7 +3,8 @@
 from nfsrpc.protocols import portmap as pm
 from nfsrpc.rpc.dispatch import Call, Drop
 
-from .registry import IPPROTO_TCP, IPPROTO_UDP, Mapping, Registry
+from .entry import Registered, Transport
+from .registry import Registry
 
 
 class PortMapper(pm.PMAP_PROG_2_service):
@@ -19,9 +20,9 @@ class PortMapper(pm.PMAP_PROG_2_service):
 
     def PMAPPROC_SET(self, arg: pm.mapping, call: Call) -> bool:
         """Register; FALSE for a stranger, for what is registered already, and for a port or protocol that is none."""
-        if not call.peer.is_loopback or arg.prot not in (IPPROTO_TCP, IPPROTO_UDP) or not 0 < arg.port < 65536:
+        if not call.peer.is_loopback or arg.prot not in (Transport.TCP, Transport.UDP) or not 0 < arg.port < 65536:
             return False
-        return self._registry.set(Mapping(arg.prog, arg.vers, arg.prot, arg.port))
+        return self._registry.set(Registered(arg.prog, arg.vers, arg.prot, arg.port))
 
     def PMAPPROC_UNSET(self, arg: pm.mapping, call: Call) -> bool:
         """Remove a program version, whatever protocol and port the caller names (RFC 1833 §3.1)."""

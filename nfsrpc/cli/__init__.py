@@ -1,0 +1,42 @@
+"""The `nfsrpc` command: one module per subcommand, imported when it is asked for."""
+
+import logging
+from importlib import import_module
+
+import click
+
+from nfsrpc import __version__
+
+_COMMANDS = ("serve", "mkfs", "fsck", "exports", "info", "ls", "get", "put", "gen")
+
+
+class _LazyGroup(click.Group):
+    """Loads a subcommand's module only when that subcommand runs (or for the list in --help)."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"nfsrpc.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="nfsrpc")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for every refused message.")
+def main(verbose: int) -> None:
+    """NFSv2 server and client, and an ONC (Sun) RPC toolkit.
+
+    \b
+    Serve a volume:   nfsrpc mkfs DIR && nfsrpc serve DIR
+    Look at a server: nfsrpc info HOST, nfsrpc exports HOST
+    Use it:           nfsrpc ls|get|put nfs://HOST[:PORT]/PATH
+    Compile a .x:     nfsrpc gen FILE.x -o OUT.py
+
+    Exit status: 0 done; 1 it could not be done (one line says why and what to
+    do); 2 the command line was wrong.
+    """
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="nfsrpc: %(message)s")

@@ -1,0 +1,161 @@
+"""`nfsrpc serve`."""
+
+import os
+import socket
+from contextlib import suppress
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from nfsrpc.nfs.exports import NOBODY, ExportSpec, Squash, normal_path
+from nfsrpc.nfs.server import NfsServer, Options, Place, Port111
+
+from .errors import Failure
+
+_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
+
+
+@click.command()
+@click.argument("volumes", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.option("--as", "mount_paths", multiple=True, metavar="/PATH", help="What clients mount instead of PATH's own "
+              "absolute path; once for each PATH, in the same order.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every one.")
+@click.option("--port", default=2049, show_default=True, type=click.IntRange(0, 65535),
+              help="UDP and TCP port of NFS, MOUNT and the portmapper alike; 0 takes a free one.")  # fmt: skip
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Server processes.")
+@click.option("--read-only/--rw", default=False, help="Refuse every change. Volumes are read-write by default.")
+@click.option("--secure/--insecure", default=False, help="Refuse callers from source ports above 1023.")
+@click.option("--root-squash/--no-root-squash", default=False, help="Let root act as nobody.")
+@click.option("--all-squash", is_flag=True, help="Let everybody act as nobody.")
+@click.option("--anonuid", default=NOBODY, show_default=True, type=click.IntRange(0, 2**32 - 2), help="nobody's uid.")
+@click.option("--anongid", default=NOBODY, show_default=True, type=click.IntRange(0, 2**32 - 2), help="nobody's gid.")
+@click.option("--portmap/--no-portmap", default=True, help="Take port 111 too, or register with the portmapper "
+              "that has it.")  # fmt: skip
+@click.option("--ready-file", type=click.Path(), metavar="FILE", help="Write the port number to FILE once calls are "
+              "taken; for scripts.")  # fmt: skip
+def serve(
+    volumes: tuple[str, ...],
+    mount_paths: tuple[str, ...],
+    host: str,
+    port: int,
+    workers: int,
+    read_only: bool,
+    secure: bool,
+    root_squash: bool,
+    all_squash: bool,
+    anonuid: int,
+    anongid: int,
+    portmap: bool,
+    ready_file: str | None,
+) -> None:
+    """Serve volumes over NFS version 2, until SIGTERM or Ctrl-C.
+
+    PATH is a volume made by `nfsrpc mkfs`. Serving needs no special rights;
+    only port 111, which some clients insist on, may (the output says how).
+    The server listens on 127.0.0.1 until --host says otherwise.
+
+    \b
+    nfsrpc serve /srv/vol                                this machine only
+    nfsrpc serve /srv/vol --host 0.0.0.0 --as /export    everybody mounts /export
+    nfsrpc serve a b --as /a --as /b --read-only         two volumes, unchangeable
+    """
+    squash = Squash(root_squash, all_squash, anonuid, anongid)
+    exports = [
+        ExportSpec(path, volume, read_only, secure, squash)
+        for volume, path in zip(volumes, _mount_paths(volumes, mount_paths), strict=True)
+    ]
+    try:
+        with NfsServer(exports, Options(host, port, workers, portmap)).started() as (server, place):
+            _announce(exports, place, workers)
+            if ready_file:
+                _write_whole(ready_file, f"{place.port}\n")
+            server.run()
+    except socket.gaierror as error:
+        raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
+    except OSError as error:
+        raise Failure(_explained(error, host, port)) from None
+
+
+def _mount_paths(volumes: tuple[str, ...], given: tuple[str, ...]) -> list[bytes]:
+    if given and len(given) != len(volumes):
+        raise click.UsageError(f"--as is given {len(given)} times for {len(volumes)} volumes; give it once for each")
+    try:
+        paths = [normal_path(os.fsencode(path)) for path in given or map(os.path.abspath, volumes)]
+    except ValueError as error:
+        raise click.UsageError(f"--as: {error}") from None
+    if len(set(paths)) != len(paths):
+        raise click.UsageError("two volumes would have the same mount path; tell them apart with --as")
+    return paths
+
+
+def _explained(error: OSError, host: str, port: int) -> str:
+    """One line: what is wrong, and what to do."""
+    text = str(error) if error.filename is not None else (error.strerror or str(error))
+    if "in use by another program" in text:
+        return f"{text}; stop it, or choose another port with --port"
+    if isinstance(error, PermissionError) and error.filename is None:
+        return f"port {port} is not permitted to this user; choose one above 1023 with --port"
+    if error.filename is None:
+        return f"--host {host}: {text}"
+    return text
+
+
+def _write_whole(path: str, text: str) -> None:
+    """Write a file so that whoever sees it sees all of it."""
+    part = f"{path}.{os.getpid()}"
+    with open(part, "w", encoding="ascii") as file:
+        file.write(text)
+    os.replace(part, path)
+
+
+def _reachable(host: str) -> str:
+    """The address that clients type for a server that listens on `host`."""
+    if host not in _ANY:
+        return host
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # TEST-NET-1: sends nothing, but names the interface that leads out
+        return str(probe.getsockname()[0])
+    return socket.gethostname()
+
+
+def _announce(exports: list[ExportSpec], place: Place, workers: int) -> None:
+    """What is served, and lines to paste on the client."""
+    console = Console(highlight=False, soft_wrap=True)
+    host = _reachable(place.host)
+    for export in exports:
+        access = "read-only" if export.read_only else "read-write"
+        root = "everybody acts as nobody" if export.squash.everybody else (
+            "root acts as nobody" if export.squash.root else "root may do everything"
+        )
+        path = os.fsdecode(export.path)
+        console.print(f"[bold]{export.volume}[/bold] is served as [bold]{host}:{path}[/bold]  ({access}, {root})")
+    processes = "1 process" if workers == 1 else f"{workers} processes"
+    console.print(f"on {place.host} port {place.port}, UDP and TCP, by {processes}; Ctrl-C ends it\n")
+    path = os.fsdecode(exports[0].path)
+    url = f"nfs://{f'[{host}]' if ':' in host else host}:{place.port}{path}"
+    table = Table.grid(padding=(0, 2))
+    options = f"vers=2,proto=tcp,port={place.port},mountport={place.port},mountproto=tcp,nolock"
+    table.add_row("Linux", f"mount -t nfs -o {options} {host}:{path} /mnt")
+    if place.port111 in (Port111.OWN, Port111.REGISTERED):
+        table.add_row("SunOS", f"mount {host}:{path} /mnt")
+        table.add_row("U-Boot", f"setenv serverip {host}; nfs ${{loadaddr}} {host}:{path}/FILE")
+    table.add_row("nfsrpc", f"nfsrpc ls {url}")
+    console.print(table)
+    console.print(f"\nport 111: {place.port111.value}{_port111_advice(place)}")
+    if place.host.startswith("127.") or place.host == "::1":
+        console.print("Only this machine can reach it; --host 0.0.0.0 lets others in.")
+
+
+def _port111_advice(place: Place) -> str:
+    """What to do so that clients which can only ask a portmapper (U-Boot, SunOS) find the server."""
+    if place.port111 is Port111.FORBIDDEN:
+        return (
+            "; U-Boot and SunOS need it. One of:\n"
+            "  start rpcbind, and this server registers with it\n"
+            "  sysctl net.ipv4.ip_unprivileged_port_start=111   (as root)\n"
+            "  setcap cap_net_bind_service=ep $(readlink -f $(command -v python3))   (as root)"
+        )
+    if place.port111 is Port111.TAKEN:
+        return f": {place.reason}"
+    return ""

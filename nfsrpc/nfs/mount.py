@@ -1,0 +1,122 @@
+"""The MOUNT program, versions 1 and 2 (RFC 1094 appendix A; version 2 adds PATHCONF)."""
+
+import errno
+import stat
+
+from nfsrpc.protocols import mount as mnt
+from nfsrpc.rpc.dispatch import Binding, Call
+from nfsrpc.store import Attributes, Ufid
+
+from .access import EXECUTE, demand, refuse
+from .exports import Export, Exports, Identity, normal_path
+from .rmtab import Mount, Rmtab
+
+_NAME_MAX = 255
+_PATH_MAX = 1024
+_LINK_MAX = 32000
+_PIPE_BUF = 4096
+
+
+class _MountProcedures:
+    """What both versions do; the generated service classes give it its procedure numbers."""
+
+    def __init__(self, exports: Exports, rmtab: Rmtab) -> None:
+        self._exports = exports
+        self._rmtab = rmtab
+
+    def MOUNTPROC_MNT(self, arg: bytes, call: Call) -> mnt.fhstatus:
+        """The handle of an export's top directory, or of a directory below it; noted in the list of mounts."""
+        try:
+            export, node = self._find(arg, call)
+        except OSError as failure:
+            return mnt.fhstatus(failure.errno or errno.EIO)
+        self._rmtab.add(Mount(call.peer.host.encode(), normal_path(arg)))
+        return mnt.fhstatus(0, export.handle(Ufid(node.inode, node.generation)))
+
+    def MOUNTPROC_DUMP(self, call: Call) -> mnt.mountbody | None:
+        """Every mount that is known of."""
+        head = None
+        for row in reversed(self._rmtab.rows()):
+            head = mnt.mountbody(row.host, row.path, head)
+        return head
+
+    def MOUNTPROC_UMNT(self, arg: bytes, call: Call) -> None:
+        """Forget one mount of the caller."""
+        try:
+            path = normal_path(arg)
+        except ValueError:
+            return
+        self._rmtab.remove(Mount(call.peer.host.encode(), path))
+
+    def MOUNTPROC_UMNTALL(self, call: Call) -> None:
+        """Forget every mount of the caller, and of nobody else."""
+        self._rmtab.remove_host(call.peer.host.encode())
+
+    def MOUNTPROC_EXPORT(self, call: Call) -> mnt.exportnode | None:
+        """What can be mounted; no groups means everybody."""
+        head = None
+        for export in reversed(list(self._exports)):
+            head = mnt.exportnode(export.path, None, head)
+        return head
+
+    def MOUNTPROC_EXPORTALL(self, call: Call) -> mnt.exportnode | None:
+        """The same as EXPORT (RFC 1094 appendix A names no difference)."""
+        return self.MOUNTPROC_EXPORT(call)
+
+    def _find(self, path: bytes, call: Call) -> tuple[Export, Attributes]:
+        """The export that holds `path`, and the directory. OSError: ENOENT, ENOTDIR or EACCES.
+
+        Names are looked up one by one; a symbolic link is not followed, so no
+        path leads out of an export.
+        """
+        try:
+            found = self._exports.under(normal_path(path))
+        except ValueError:
+            raise refuse(errno.EACCES) from None
+        if found is None:
+            raise refuse(errno.ENOENT)
+        export, names = found
+        if not export.admits(call.peer):
+            raise refuse(errno.EACCES)
+        export.store.begin(changing=False)
+        try:
+            return export, _walk(export, names, export.identity(call.principal))
+        finally:
+            export.store.commit()
+
+
+def _walk(export: Export, names: list[bytes], who: Identity) -> Attributes:
+    node = export.store.getattr(export.root)
+    for name in names:
+        demand(node, who, EXECUTE)
+        node = export.store.lookup(Ufid(node.inode, node.generation), name)
+        if not stat.S_ISDIR(node.mode):
+            raise refuse(errno.ENOTDIR)
+    return node
+
+
+class Mount1(_MountProcedures, mnt.MOUNTPROG_1_service):
+    """Version 1."""
+
+
+class Mount2(_MountProcedures, mnt.MOUNTPROG_2_service):
+    """Version 2: the same, and the limits that pathconf(2) tells."""
+
+    def MOUNTPROC_PATHCONF(self, arg: bytes, call: Call) -> mnt.ppathcnf:
+        """Limits of the file system that holds a path; they are the same for every volume."""
+        return mnt.ppathcnf(
+            pc_link_max=_LINK_MAX,
+            pc_max_canon=0,
+            pc_max_input=0,
+            pc_name_max=_NAME_MAX,
+            pc_path_max=_PATH_MAX,
+            pc_pipe_buf=_PIPE_BUF,
+            pc_vdisable=0,
+            pc_xxx=0,
+            pc_mask=[0, 0],
+        )
+
+
+def bindings(exports: Exports, rmtab: Rmtab) -> list[Binding]:
+    """Both versions, as the dispatcher serves them."""
+    return [Binding(Mount1(exports, rmtab)), Binding(Mount2(exports, rmtab))]

@@ -1,0 +1,349 @@
+"""The NFS program, version 2: all 18 procedures of RFC 1094 §2.2.
+
+Each procedure goes straight down: handle -> export and file -> may the caller
+do that? -> store, and back. Failures are OSErrors; `binding` turns them into
+the procedure's status.
+"""
+
+import errno
+import stat
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from nfsrpc.protocols import nfs_prot as v2
+from nfsrpc.rpc.dispatch import Binding, Call
+from nfsrpc.rpc.work import Work
+from nfsrpc.store import Attributes, Changes, Store, Ufid
+from nfsrpc.xdr import Procedure
+
+from .access import EXECUTE, READ, WRITE, demand, demand_read, demand_removal, demand_write, refuse
+from .changes import mode_without_set_ids, permitted
+from .exports import Export, Exports, Identity
+from .fattr2 import MAX_SIZE, TRANSFER, UNSET, UNSET_SHORT, changes_of, fattr_of, statfs_of
+from .handles import fsid_at, stale
+from .readdir2 import listing
+from .status import v2_status
+
+ONCE = frozenset({
+    v2.NFSPROC_SETATTR,
+    v2.NFSPROC_WRITE,
+    v2.NFSPROC_CREATE,
+    v2.NFSPROC_REMOVE,
+    v2.NFSPROC_RENAME,
+    v2.NFSPROC_LINK,
+    v2.NFSPROC_SYMLINK,
+    v2.NFSPROC_MKDIR,
+    v2.NFSPROC_RMDIR,
+})
+"""Every procedure that changes the store: a late duplicate of any of them would destroy newer data."""
+
+_FAILURES: Mapping[int, Callable[[v2.nfsstat], Any]] = MappingProxyType({
+    v2.NFSPROC_GETATTR: v2.attrstat,
+    v2.NFSPROC_SETATTR: v2.attrstat,
+    v2.NFSPROC_LOOKUP: v2.diropres,
+    v2.NFSPROC_READLINK: v2.readlinkres,
+    v2.NFSPROC_READ: v2.readres,
+    v2.NFSPROC_WRITE: v2.attrstat,
+    v2.NFSPROC_CREATE: v2.diropres,
+    v2.NFSPROC_REMOVE: v2.nfsstat,
+    v2.NFSPROC_RENAME: v2.nfsstat,
+    v2.NFSPROC_LINK: v2.nfsstat,
+    v2.NFSPROC_SYMLINK: v2.nfsstat,
+    v2.NFSPROC_MKDIR: v2.diropres,
+    v2.NFSPROC_RMDIR: v2.nfsstat,
+    v2.NFSPROC_READDIR: v2.readdirres,
+    v2.NFSPROC_STATFS: v2.statfsres,
+})
+_DOTS = (b".", b"..")
+_MAKEABLE = (stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
+
+
+class Nfs2(v2.NFS_PROGRAM_2_service):
+    """NFS version 2 over `exports`; `clock` gives the time in ns for those who ask for "now"."""
+
+    def __init__(self, exports: Exports, clock: Callable[[], int] = time.time_ns) -> None:
+        self._exports = exports
+        self._clock = clock
+
+    def _reach(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
+        """What a handle names, and whom the caller acts as there; checked for every call, not only at MNT."""
+        export, node = self._exports.open(handle.data)
+        if not export.admits(call.peer):
+            raise refuse(errno.EACCES)
+        return export, node, export.identity(call.principal)
+
+    def _reach_to_change(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
+        found = self._reach(handle, call)
+        if found[0].read_only:
+            raise refuse(errno.EROFS)
+        return found
+
+    def NFSPROC_GETATTR(self, arg: v2.nfs_fh, call: Call) -> v2.attrstat:
+        """RFC 1094 §2.2.2. No permission is needed."""
+        export, node, _ = self._reach(arg, call)
+        return _attrstat(export, export.store.getattr(node))
+
+    def NFSPROC_SETATTR(self, arg: v2.sattrargs, call: Call) -> v2.attrstat:
+        """RFC 1094 §2.2.3."""
+        export, node, who = self._reach_to_change(arg.file, call)
+        now = self._clock()
+        changes = permitted(export.store.getattr(node), who, changes_of(arg.attributes, now), now)
+        return _attrstat(export, export.store.setattr(node, changes))
+
+    def NFSPROC_ROOT(self, call: Call) -> None:
+        """RFC 1094 §2.2.4: obsolete, replaced by MOUNT; does nothing."""
+
+    def NFSPROC_LOOKUP(self, arg: v2.diropargs, call: Call) -> v2.diropres:
+        """RFC 1094 §2.2.5. ``..`` of an export's top directory is that directory itself."""
+        export, node, who = self._reach(arg.dir, call)
+        directory = _directory(export.store, node)
+        demand(directory, who, EXECUTE)
+        if arg.name == b".." and node == export.root:
+            return _diropres(export, directory)
+        return _diropres(export, export.store.lookup(node, arg.name))
+
+    def NFSPROC_READLINK(self, arg: v2.nfs_fh, call: Call) -> v2.readlinkres:
+        """RFC 1094 §2.2.6."""
+        export, node, _ = self._reach(arg, call)
+        return v2.readlinkres(v2.nfsstat.NFS_OK, export.store.readlink(node))
+
+    def NFSPROC_READ(self, arg: v2.readargs, call: Call) -> v2.readres:
+        """RFC 1094 §2.2.7. At most 8 KiB; fewer bytes than asked for only at end of file."""
+        export, node, who = self._reach(arg.file, call)
+        store = export.store
+        _demand_content(before := store.getattr(node))
+        demand_read(before, who)
+        data, attributes = store.read(node, arg.offset, min(arg.count, TRANSFER))
+        return v2.readres(v2.nfsstat.NFS_OK, v2.readokres(fattr_of(attributes, store.fsid), data))
+
+    def NFSPROC_WRITECACHE(self, call: Call) -> None:
+        """RFC 1094 §2.2.8: reserved for a version that never came; does nothing."""
+
+    def NFSPROC_WRITE(self, arg: v2.writeargs, call: Call) -> v2.attrstat:
+        """RFC 1094 §2.2.9. Answered when the data is on stable storage."""
+        export, node, who = self._reach_to_change(arg.file, call)
+        store = export.store
+        _demand_content(before := store.getattr(node))
+        demand_write(before, who)
+        if arg.offset + len(arg.data) > MAX_SIZE:
+            raise refuse(errno.EFBIG)
+        after = store.write(node, arg.offset, arg.data)
+        mode = None if who.is_root else mode_without_set_ids(after)
+        return _attrstat(export, after if mode is None else store.setattr(node, Changes(mode=mode)))
+
+    def NFSPROC_CREATE(self, arg: v2.createargs, call: Call) -> v2.diropres:
+        """RFC 1094 §2.2.10, which is open(O_CREAT) and, by type bits in the mode, mknod(2) as well."""
+        export, node, who = self._reach_to_change(arg.where.dir, call)
+        store, name = export.store, arg.where.name
+        directory = _directory(store, node)
+        demand(directory, who, EXECUTE)
+        if name in _DOTS:
+            raise refuse(errno.EEXIST)
+        found = _existing(store, node, name)
+        if found is not None:
+            return _diropres(export, self._create_existing(store, found, who, arg.attributes))
+        demand(directory, who, WRITE)
+        mode, rdev = _wanted_file(arg.attributes)
+        if stat.S_IFMT(mode) in (stat.S_IFCHR, stat.S_IFBLK) and not who.is_root:
+            raise refuse(errno.EPERM)
+        size = arg.attributes.size if stat.S_ISREG(mode) else UNSET
+        return _diropres(export, self._make(store, node, directory, name, mode, who, arg.attributes, size, rdev))
+
+    def _create_existing(self, store: Store, found: Attributes, who: Identity, wanted: v2.sattr) -> Attributes:
+        """CREATE of a name that is there: as open(O_CREAT|O_TRUNC), only the size counts; another type is EEXIST."""
+        kind = stat.S_IFMT(found.mode)
+        asked = 0 if wanted.mode in (UNSET, UNSET_SHORT) else stat.S_IFMT(wanted.mode)
+        if asked and asked != kind and not (asked == stat.S_IFCHR and kind == stat.S_IFIFO):
+            raise refuse(errno.EEXIST)
+        if kind in (stat.S_IFDIR, stat.S_IFLNK):
+            raise refuse(errno.EEXIST)
+        if kind != stat.S_IFREG or wanted.size == UNSET:
+            return found
+        changes = permitted(found, who, Changes(size=wanted.size), self._clock())
+        return store.setattr(_ufid(found), changes)
+
+    def _make(  # noqa: PLR0917 - a new file has that many properties
+        self,
+        store: Store,
+        node: Ufid,
+        directory: Attributes,
+        name: bytes,
+        mode: int,
+        who: Identity,
+        wanted: v2.sattr,
+        size: int = UNSET,
+        rdev: int = 0,
+    ) -> Attributes:
+        """A new file or directory with the owner, group, mode, size and times that it shall begin with."""
+        asked = changes_of(wanted, self._clock())
+        uid = asked.uid if who.is_root and asked.uid is not None else who.uid
+        gid = asked.gid if who.is_root and asked.gid is not None else who.gid
+        if directory.mode & stat.S_ISGID:
+            gid = directory.gid
+            if stat.S_ISDIR(mode):
+                mode |= stat.S_ISGID
+        if not (stat.S_ISDIR(mode) or who.is_root or who.in_group(gid)):
+            mode &= ~stat.S_ISGID
+        made = store.create(node, name, mode, uid, gid, rdev)
+        rest = Changes(size=size if size not in (0, UNSET) else None, atime=asked.atime, mtime=asked.mtime)
+        return made if rest == Changes() else store.setattr(_ufid(made), rest)
+
+    def NFSPROC_REMOVE(self, arg: v2.diropargs, call: Call) -> v2.nfsstat:
+        """RFC 1094 §2.2.11."""
+        export, node, who = self._reach_to_change(arg.dir, call)
+        _demand_removable(export.store, node, arg.name, who)
+        export.store.unlink(node, arg.name)
+        return v2.nfsstat.NFS_OK
+
+    def NFSPROC_RENAME(self, arg: v2.renameargs, call: Call) -> v2.nfsstat:
+        """RFC 1094 §2.2.12: atomic, and replaces what has the new name."""
+        source, old_directory, who = self._reach_to_change(arg.from_.dir, call)
+        target, new_directory, _ = self._reach_to_change(arg.to.dir, call)
+        if source is not target:
+            raise refuse(errno.EXDEV)
+        store, old, new = source.store, arg.from_.name, arg.to.name
+        moved = _demand_removable(store, old_directory, old, who)
+        replaced = _existing(store, new_directory, new)
+        directory = _directory(store, new_directory)
+        if replaced is None:
+            demand(directory, who, WRITE | EXECUTE)
+        else:
+            demand_removal(directory, replaced, who)
+        if stat.S_ISDIR(moved.mode) and old_directory != new_directory:
+            demand(moved, who, WRITE)
+        store.rename(old_directory, old, new_directory, new)
+        return v2.nfsstat.NFS_OK
+
+    def NFSPROC_LINK(self, arg: v2.linkargs, call: Call) -> v2.nfsstat:
+        """RFC 1094 §2.2.13."""
+        source, node, who = self._reach_to_change(arg.from_, call)
+        target, directory, _ = self._reach_to_change(arg.to.dir, call)
+        if source is not target:
+            raise refuse(errno.EXDEV)
+        demand(_directory(source.store, directory), who, WRITE | EXECUTE)
+        source.store.link(node, directory, arg.to.name)
+        return v2.nfsstat.NFS_OK
+
+    def NFSPROC_SYMLINK(self, arg: v2.symlinkargs, call: Call) -> v2.nfsstat:
+        """RFC 1094 §2.2.14. The target is kept as it is and never looked at."""
+        export, node, who = self._reach_to_change(arg.from_.dir, call)
+        directory = _directory(export.store, node)
+        demand(directory, who, WRITE | EXECUTE)
+        export.store.create(
+            node, arg.from_.name, stat.S_IFLNK | 0o777, who.uid, _group(directory, who), target=arg.to
+        )
+        return v2.nfsstat.NFS_OK
+
+    def NFSPROC_MKDIR(self, arg: v2.createargs, call: Call) -> v2.diropres:
+        """RFC 1094 §2.2.15."""
+        export, node, who = self._reach_to_change(arg.where.dir, call)
+        directory = _directory(export.store, node)
+        demand(directory, who, WRITE | EXECUTE)
+        if arg.where.name in _DOTS:
+            raise refuse(errno.EEXIST)
+        wanted = arg.attributes
+        mode = stat.S_IFDIR | (0 if wanted.mode in (UNSET, UNSET_SHORT) else wanted.mode & 0o7777)
+        return _diropres(export, self._make(export.store, node, directory, arg.where.name, mode, who, wanted))
+
+    def NFSPROC_RMDIR(self, arg: v2.diropargs, call: Call) -> v2.nfsstat:
+        """RFC 1094 §2.2.16."""
+        export, node, who = self._reach_to_change(arg.dir, call)
+        _demand_removable(export.store, node, arg.name, who)
+        export.store.rmdir(node, arg.name)
+        return v2.nfsstat.NFS_OK
+
+    def NFSPROC_READDIR(self, arg: v2.readdirargs, call: Call) -> v2.readdirres:
+        """RFC 1094 §2.2.17: as many entries as `count` bytes of reply hold, from `cookie` on."""
+        export, node, who = self._reach(arg.dir, call)
+        demand(_directory(export.store, node), who, READ)
+        return v2.readdirres(v2.nfsstat.NFS_OK, listing(export, node, int.from_bytes(arg.cookie), arg.count))
+
+    def NFSPROC_STATFS(self, arg: v2.nfs_fh, call: Call) -> v2.statfsres:
+        """RFC 1094 §2.2.18."""
+        export, node, _ = self._reach(arg, call)
+        export.store.getattr(node)
+        return v2.statfsres(v2.nfsstat.NFS_OK, statfs_of(export.store.statfs()))
+
+
+def binding(exports: Exports) -> Binding:
+    """NFS version 2 as the dispatcher serves it: the unit of work is the store that the first handle names."""
+
+    def work(message: bytes, body: int) -> Work | None:
+        return exports.store(fsid_at(message, body))
+
+    def failure(procedure: Procedure, error: OSError) -> Any:
+        make = _FAILURES.get(procedure.number)
+        return None if make is None else make(v2_status(error))
+
+    return Binding(Nfs2(exports), work, ONCE, failure)
+
+
+def _ufid(node: Attributes) -> Ufid:
+    return Ufid(node.inode, node.generation)
+
+
+def _attrstat(export: Export, node: Attributes) -> v2.attrstat:
+    return v2.attrstat(v2.nfsstat.NFS_OK, fattr_of(node, export.store.fsid))
+
+
+def _diropres(export: Export, node: Attributes) -> v2.diropres:
+    handle = v2.nfs_fh(export.handle(_ufid(node)))
+    return v2.diropres(v2.nfsstat.NFS_OK, v2.diropokres(handle, fattr_of(node, export.store.fsid)))
+
+
+def _directory(store: Store, node: Ufid) -> Attributes:
+    found = store.getattr(node)
+    if not stat.S_ISDIR(found.mode):
+        raise refuse(errno.ENOTDIR)
+    if not found.nlink:
+        raise stale()
+    return found
+
+
+def _existing(store: Store, directory: Ufid, name: bytes) -> Attributes | None:
+    try:
+        return store.lookup(directory, name)
+    except FileNotFoundError:
+        return None
+
+
+def _demand_content(node: Attributes) -> None:
+    """OSError unless `node` is a regular file (EINVAL for a symlink is what U-Boot follows it by)."""
+    if stat.S_ISDIR(node.mode):
+        raise refuse(errno.EISDIR)
+    if not stat.S_ISREG(node.mode):
+        raise refuse(errno.EINVAL)
+
+
+def _demand_removable(store: Store, directory: Ufid, name: bytes, who: Identity) -> Attributes:
+    """The file that `name` names, if `who` may take that name away. EINVAL for ``.`` and ``..``."""
+    holder = _directory(store, directory)
+    if name in _DOTS:
+        raise refuse(errno.EINVAL)
+    demand(holder, who, EXECUTE)
+    found = store.lookup(directory, name)
+    demand_removal(holder, found, who)
+    return found
+
+
+def _group(directory: Attributes, who: Identity) -> int:
+    return directory.gid if directory.mode & stat.S_ISGID else who.gid
+
+
+def _wanted_file(wanted: v2.sattr) -> tuple[int, int]:
+    """Mode with type, and device number, of what a CREATE asks for. EINVAL for a type it cannot make.
+
+    The device number travels in the size; a character device without one is a FIFO.
+    """
+    mode = 0 if wanted.mode in (UNSET, UNSET_SHORT) else wanted.mode
+    kind = stat.S_IFMT(mode) or stat.S_IFREG
+    if kind not in _MAKEABLE:
+        raise refuse(errno.EINVAL)
+    rdev = 0
+    if kind == stat.S_IFCHR and wanted.size == UNSET:
+        kind = stat.S_IFIFO
+    elif kind in (stat.S_IFCHR, stat.S_IFBLK):
+        rdev = wanted.size
+    return kind | (mode & 0o7777), rdev

@@ -1,0 +1,70 @@
+"""Who has mounted what: the advisory list behind MOUNT's DUMP (RFC 1094 appendix A.5.3)."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes
+
+CAPACITY = 4096
+"""Rows kept; the oldest go first. Clients that vanish never say so, and the list must not grow for ever."""
+
+
+class Mount(NamedTuple):
+    """One row: a client's numeric address, and the path it mounted."""
+
+    host: bytes
+    path: bytes
+
+
+class Rmtab:
+    """The list, in a file of its own that all workers share and that outlives the server.
+
+    The file has one line per mount: address, blank, path with its odd bytes
+    percent-encoded. It is read and rewritten under a record lock.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def rows(self) -> list[Mount]:
+        """All rows, oldest first."""
+        return self._change(lambda rows: rows)
+
+    def add(self, mount: Mount) -> None:
+        """Note a mount; one that is there already stays one row."""
+        self._change(lambda rows: [*(row for row in rows if row != mount), mount][-CAPACITY:])
+
+    def remove(self, mount: Mount) -> None:
+        """Forget one mount."""
+        self._change(lambda rows: [row for row in rows if row != mount])
+
+    def remove_host(self, host: bytes) -> None:
+        """Forget every mount of one client, and of no other."""
+        self._change(lambda rows: [row for row in rows if row.host != host])
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _change(self, change: Callable[[list[Mount]], list[Mount]]) -> list[Mount]:
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        try:
+            text = os.pread(self._file, os.fstat(self._file).st_size, 0)
+            rows = [_row(line) for line in text.decode("ascii", "replace").splitlines() if " " in line]
+            changed = change(rows)
+            if changed != rows:
+                self._write("".join(f"{quote(row.host, ':')} {quote(row.path)}\n" for row in changed).encode())
+            return changed
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def _write(self, text: bytes) -> None:
+        os.pwrite(self._file, text, 0)
+        os.ftruncate(self._file, len(text))
+
+
+def _row(line: str) -> Mount:
+    host, path = line.split(" ", 1)
+    return Mount(unquote_to_bytes(host), unquote_to_bytes(path))
