@@ -1,5 +1,7 @@
 """What is served: the `Store` interface, and the stores behind it."""
 
-from .interface import Attributes, Changes, Entry, Space, Store, Ufid, Work
+from nfsrpc.rpc.work import Work
+
+from .interface import Attributes, Changes, Entry, Space, Store, Ufid
 
 __all__ = ["Attributes", "Changes", "Entry", "Space", "Store", "Ufid", "Work"]

@@ -118,7 +118,7 @@ class Store(Work, Protocol):
         """rename(2): replaces atomically, does nothing for two links to one file, EINVAL into an own subtree."""
 
     def readdir(self, directory: Ufid, cookie: int, limit: int) -> tuple[list[Entry], bool]:
-        """At most `limit` entries behind `cookie` (0: from the start), ``.`` and ``..`` first; and whether it is the end.
+        """At most `limit` entries behind `cookie` (0: from the start), ``.`` and ``..`` first; whether it is the end.
 
         Cookies are 32 bits, at least 1, and never reused in a directory, so
         paging survives concurrent changes: an untouched name comes exactly once.

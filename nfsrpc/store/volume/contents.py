@@ -1,0 +1,220 @@
+"""Host files with the bytes of regular files: `data/<inode / 1024>/<inode>.<content>`, sparse.
+
+The size in the inode row is the truth. A host file may be shorter (the rest is
+zeros) or longer (what an unacknowledged or not yet finished change left);
+whoever extends a file cuts it to the row's size first.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from . import schema
+from .database import Database
+from .inodes import Inodes
+from .limits import VolumeLimits
+from .unit import Unit
+
+DIRECTORY = "data"
+SHARD = 1024
+"""Inode numbers per directory: neighbours share one, so that a commit syncs few directories."""
+
+Key = tuple[int, int]
+"""(inode, content)"""
+
+
+def shard_name(inode: int) -> str:
+    """Directory, below `data`, of the content files of an inode."""
+    return f"{inode // SHARD:06x}"
+
+
+def file_name(key: Key) -> str:
+    """Path of a content file below `data`."""
+    return f"{shard_name(key[0])}/{key[0]:08x}.{key[1]:08x}"
+
+
+class Contents:
+    """Content files of a volume: descriptors, syncing, and what has to be put right behind a commit."""
+
+    def __init__(self, volume: Path, unit: Unit, database: Database, inodes: Inodes, limits: VolumeLimits) -> None:
+        self._unit = unit
+        self._database = database
+        self._inodes = inodes
+        self._limit = limits.descriptors
+        self._data = os.open(volume / DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._descriptors: dict[Key, int] = {}
+        self._dirty: dict[Key, None] = {}
+        self._made: dict[Key, None] = {}
+        self._shards: dict[str, None] = {}
+        self._new_shard = False
+        self._pending: dict[Key, None] = {}
+        self._owner = secrets.randbits(62)
+        self._recorded = False
+
+    # --- one file ---------------------------------------------------------------------------------------------------
+
+    def descriptor(self, key: Key) -> int:
+        """Descriptor of a content file, open for reading and writing. FileNotFoundError if there is none."""
+        descriptor = self._descriptors.pop(key, None)
+        if descriptor is None:
+            descriptor = self._opened(key, os.O_RDWR)
+        self._descriptors[key] = descriptor
+        return descriptor
+
+    def _opened(self, key: Key, flags: int) -> int:
+        if len(self._descriptors) >= self._limit:
+            self._close_oldest()
+        return os.open(file_name(key), flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._data)
+
+    def _close_oldest(self) -> None:
+        """A descriptor with unsynced bytes stays: closing it could lose the error that its sync has to report."""
+        for key in self._descriptors:
+            if key not in self._dirty:
+                os.close(self._descriptors.pop(key))
+                return
+
+    def make(self, key: Key) -> int:
+        """Make an empty content file, or empty one that a unit which came to nothing has left."""
+        shard = shard_name(key[0])
+        self._made[key] = None
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        self._discard(key)
+        try:
+            descriptor = self._opened(key, flags)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(shard, 0o700, dir_fd=self._data)
+            self._new_shard = True
+            descriptor = self._opened(key, flags)
+        self._descriptors[key] = descriptor
+        self._shards[shard] = None
+        self._dirty[key] = None
+        return descriptor
+
+    def copy(self, source: Key, target: Key, size: int) -> None:
+        """Make `target` with the first `size` bytes of `source`, holes kept."""
+        reading = self.descriptor(source)
+        writing = self.make(target)
+        size = min(size, os.fstat(reading).st_size)
+        position = 0
+        while position < size:
+            try:
+                start = os.lseek(reading, position, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                raise
+            end = min(os.lseek(reading, start, os.SEEK_HOLE), size)
+            while start < end:
+                start += os.copy_file_range(reading, writing, end - start, start, start)
+            position = end
+
+    def touch(self, key: Key) -> None:
+        """The file is about to be changed: sync it before the unit commits."""
+        self._dirty[key] = None
+
+    def put_right(self, key: Key) -> None:
+        """Once the unit is committed, cut the file to the size in its row, or remove it if no row has it any more."""
+        self._unit.check_changing()
+        self._unit.journal.set(self._pending, key, None)
+
+    # --- the unit ---------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Sync files, then the directories that name new ones; record what `settle` has to do."""
+        for key in self._dirty:
+            os.fdatasync(self._descriptors[key])
+        for shard in self._shards:
+            self._sync_directory(shard)
+        if self._new_shard:
+            os.fsync(self._data)
+        if self._recorded:
+            self._database.run(schema.PENDING_DONE, (self._owner,))
+        if self._pending:
+            self._database.many(schema.PENDING_ADD, [(self._owner, *key) for key in self._pending])
+
+    def _sync_directory(self, shard: str) -> None:
+        descriptor = os.open(shard, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._data)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def settle(self, committed: bool) -> None:
+        """Carry out what was put off; take away files that this unit made and no row refers to."""
+        if committed:
+            self._recorded = bool(self._pending)
+            for key in self._pending:
+                self._try_reconcile(key)
+        for key in self._made:
+            self._try_reconcile(key)
+        if not committed:
+            for key in self._dirty:
+                self._discard(key)
+        self._made.clear()
+        self._dirty.clear()
+        self._shards.clear()
+        self._pending.clear()
+        self._new_shard = False
+
+    def _try_reconcile(self, key: Key) -> None:
+        """The change itself is done. What fails here is left on record, for the next time the volume is opened."""
+        try:
+            self._reconcile(key)
+        except OSError:
+            self._recorded = False
+            self._owner = secrets.randbits(62)
+
+    def _reconcile(self, key: Key) -> None:
+        row = self._inodes.by_number(key[0])
+        if row is None or row.content != key[1]:
+            self._remove(key)
+            return
+        try:
+            descriptor = self.descriptor(key)
+        except FileNotFoundError:
+            return
+        if os.fstat(descriptor).st_size > row.size:
+            os.ftruncate(descriptor, row.size)
+
+    def _remove(self, key: Key) -> None:
+        """Cut before unlinking: descriptors that other processes keep shall not hold the space."""
+        name = file_name(key)
+        self._discard(key)
+        try:
+            descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._data)
+        except FileNotFoundError:
+            return
+        try:
+            os.ftruncate(descriptor, 0)
+            os.unlink(name, dir_fd=self._data)
+        finally:
+            os.close(descriptor)
+
+    def _discard(self, key: Key) -> None:
+        descriptor = self._descriptors.pop(key, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def forget(self) -> None:
+        """Descriptors stay good: a content number is never used twice."""
+
+    def left_behind(self) -> bool:
+        """Whether there is anything to `recover`."""
+        return self._database.one(schema.PENDING_ALL, (1,)) is not None
+
+    def recover(self) -> None:
+        """Finish what processes that are gone have left. In a changing unit; work grows with what was left only."""
+        while rows := self._database.all(schema.PENDING_ALL, (1000,)):
+            for owner, inode, content in rows:
+                self._reconcile((inode, content))
+                self._unit.run(schema.PENDING_DELETE, (owner, inode, content))
+
+    def close(self) -> None:
+        """Give up every descriptor."""
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
+        os.close(self._data)

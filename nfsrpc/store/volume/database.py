@@ -1,0 +1,83 @@
+"""The connection to a volume's `meta.sqlite`: errors as `OSError`, settings in one place."""
+
+import errno
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import schema
+
+FILE = "meta.sqlite"
+
+_ERRNO = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_NOMEM: errno.ENOMEM,
+    sqlite3.SQLITE_BUSY: errno.EBUSY,
+}
+
+
+def as_oserror(error: sqlite3.Error) -> OSError:
+    """The errno that says most of what SQLite says: a full disk is ENOSPC, what is not known is EIO."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return OSError(_ERRNO.get(code, errno.EIO), f"volume database: {error}")
+
+
+class Database:
+    """One connection, for one process and one thread at a time; transactions are begun and ended by hand."""
+
+    def __init__(self, volume: Path, *, create: bool = False, wait: float = 60.0) -> None:
+        """Open the database of `volume`. `wait`: seconds until a lock held by another connection is EBUSY.
+
+        OSError: EACCES or EROFS if this process may not write it, EIO if it is damaged.
+        """
+        mode = "rwc" if create else "rw"
+        uri = f"{(volume / FILE).absolute().as_uri()}?mode={mode}"
+        try:
+            self._connection = sqlite3.connect(
+                uri, uri=True, timeout=wait, isolation_level=None, cached_statements=256, check_same_thread=False
+            )
+            for pragma in schema.PRAGMAS:
+                self._connection.execute(pragma).fetchone()
+        except sqlite3.Error as error:
+            raise as_oserror(error) from error
+        self._execute = self._connection.execute
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute one statement."""
+        try:
+            return self._execute(statement, values)
+        except sqlite3.Error as error:
+            raise as_oserror(error) from error
+
+    def one(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        """First row of the answer, or None."""
+        try:
+            return self._execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise as_oserror(error) from error
+
+    def all(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of the answer; the statement bounds them."""
+        try:
+            return self._execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise as_oserror(error) from error
+
+    def many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute one statement for each row of values."""
+        try:
+            self._connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise as_oserror(error) from error
+
+    @property
+    def in_transaction(self) -> bool:
+        """False also after SQLite has rolled back by itself, as it may on a full disk."""
+        return self._connection.in_transaction
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is rolled back."""
+        self._connection.close()

@@ -1,0 +1,184 @@
+"""The directory service: text names of files, by directory, on top of the flat file service.
+
+Its operations are the textbook's: lookup, add name, un-name, get names; and
+rename in place, which two of them could not do in one step.
+"""
+
+import errno
+import stat
+from collections.abc import Callable
+
+from ..interface import Entry, Ufid
+from . import schema
+from .database import Database
+from .inodes import Inode, Inodes, make_room, stale
+from .limits import VolumeLimits
+from .unit import Unit
+
+COOKIE_SELF = 1
+COOKIE_PARENT = 2
+COOKIE_FIRST = 3
+"""Cookies of ``.``, ``..``, and of the first name that a directory is given."""
+
+_RENUMBERED_AT_ONCE = 1000
+
+
+class Directories:
+    """Names. Attributes of the directory change with them; link counts are the composition's, see `volume`."""
+
+    def __init__(
+        self, unit: Unit, database: Database, inodes: Inodes, limits: VolumeLimits, now: Callable[[], int]
+    ) -> None:
+        self._unit = unit
+        self._database = database
+        self._inodes = inodes
+        self._limits = limits
+        self._now = now
+        self._cache: dict[tuple[int, bytes], int] = {}
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def get(self, directory: Ufid) -> Inode:
+        """The row of a directory; ENOTDIR if it is something else."""
+        row = self._inodes.get(directory)
+        if not stat.S_ISDIR(row.mode):
+            raise NotADirectoryError(errno.ENOTDIR, "not a directory")
+        return row
+
+    def lookup(self, directory: Ufid, name: bytes) -> Inode:
+        """The file under `name`; ENOENT if there is none."""
+        number = self._cache.get((directory[0], name))
+        above = self.get(directory)
+        if not number:
+            number = self.number(above, name)
+            if not number:
+                raise FileNotFoundError(errno.ENOENT, "no such name")
+        row = self._inodes.by_number(number)
+        if row is None:
+            raise OSError(errno.EIO, "the name leads to no file")
+        return row
+
+    def number(self, directory: Inode, name: bytes) -> int:
+        """Inode number under `name`, 0 if there is none."""
+        key = (directory.inode, name)
+        number = self._cache.get(key)
+        if number is not None:
+            return number
+        if name == b".":
+            return directory.inode
+        if name == b"..":
+            return directory.parent
+        if len(name) > self._limits.name:
+            raise OSError(errno.ENAMETOOLONG, "name too long")
+        found = self._database.one(schema.NAME_GET, key)
+        if len(self._cache) >= self._limits.cached_names:
+            make_room(self._cache)
+        number = self._cache[key] = found[0] if found else 0
+        return number
+
+    def names(self, directory: Ufid, cookie: int, limit: int) -> tuple[list[Entry], bool]:
+        """At most `limit` entries behind `cookie`, and whether the last of them is the directory's last."""
+        row = self.get(directory)
+        entries = [
+            entry
+            for entry in (Entry(row.inode, b".", COOKIE_SELF), Entry(row.parent, b"..", COOKIE_PARENT))
+            if entry.cookie > cookie
+        ]
+        if len(entries) > limit:
+            return entries[:limit], False
+        wanted = limit - len(entries)
+        rows = self._database.all(schema.NAME_PAGE, (row.inode, cookie, wanted + 1))
+        entries.extend(map(Entry._make, rows[:wanted]))
+        return entries, len(rows) <= wanted
+
+    def is_empty(self, directory: Inode) -> bool:
+        """Whether only ``.`` and ``..`` are left."""
+        return self._database.one(schema.NAME_ANY, (directory.inode,)) is None
+
+    def is_within(self, directory: Inode, ancestor: Inode) -> bool:
+        """Whether `directory` is `ancestor` or lies below it."""
+        row = directory
+        while row.inode != ancestor.inode:
+            if row.parent == row.inode:
+                return False
+            above = self._inodes.by_number(row.parent)
+            if above is None:
+                raise stale()
+            row = above
+        return True
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def check_new(self, name: bytes) -> None:
+        """EINVAL or ENAMETOOLONG for what no file may be called."""
+        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+            raise OSError(errno.EINVAL, "not a name")
+        if len(name) > self._limits.name:
+            raise OSError(errno.ENAMETOOLONG, "name too long")
+
+    def add_name(self, directory: Inode, name: bytes, inode: int, subdirectories: int = 0) -> None:
+        """Let `name` lead to `inode`. `subdirectories`: how many the directory has more by that."""
+        row = directory.copy()
+        if row.cookie > self._limits.cookie:
+            row.cookie = self._number_anew(row.inode)
+        self._unit.run(schema.NAME_ADD, (row.inode, name, inode, row.cookie))
+        row.cookie += 1
+        self._remember(row.inode, name, inode)
+        self._changed(row, subdirectories)
+
+    def un_name(self, directory: Inode, name: bytes, subdirectories: int = 0) -> None:
+        """Take `name` away. `subdirectories`: how many the directory has more by that, so -1 or 0."""
+        row = directory.copy()
+        self._unit.run(schema.NAME_DELETE, (row.inode, name))
+        self._remember(row.inode, name, 0)
+        self._changed(row, subdirectories)
+
+    def change_name(self, directory: Inode, old: bytes, new: bytes, inode: int) -> None:
+        """`new` for `old`, which leads to `inode`; the entry keeps its cookie, so a page already read stays read."""
+        row = directory.copy()
+        self._unit.run(schema.NAME_CHANGE, (new, row.inode, old))
+        self._remember(row.inode, old, 0)
+        self._remember(row.inode, new, inode)
+        self._changed(row, 0)
+
+    def _remember(self, directory: int, name: bytes, inode: int) -> None:
+        self._unit.journal.set(self._cache, (directory, name), inode)
+
+    def _changed(self, row: Inode, subdirectories: int) -> None:
+        row.nlink += subdirectories
+        if row.nlink > self._limits.links:
+            raise OSError(errno.EMLINK, "too many subdirectories")
+        row.stamp(self._now(), data=True)
+        self._inodes.put(row)
+
+    def _number_anew(self, directory: int) -> int:
+        """All cookies from `COOKIE_FIRST` on, in the order they are in; returns the next. ENOSPC if there is none.
+
+        New cookies are never above the old ones, so going upward none meets
+        one that is still in use.
+        """
+        following = COOKIE_FIRST
+        last = 0
+        while page := self._database.all(schema.NAME_PAGE, (directory, last, _RENUMBERED_AT_ONCE)):
+            for _, name, cookie in page:
+                if cookie != following:
+                    self._unit.run(schema.NAME_COOKIE, (following, directory, name))
+                following += 1
+                last = cookie
+        if following > self._limits.cookie:
+            raise OSError(errno.ENOSPC, "the directory is full")
+        return following
+
+    # --- the unit ---------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Names are written as they change."""
+
+    def settle(self, committed: bool) -> None:
+        """What is cached holds on; a unit that failed has dropped it already."""
+        if len(self._cache) > self._limits.cached_names:
+            make_room(self._cache)
+
+    def forget(self) -> None:
+        """Drop every name."""
+        self._cache.clear()

@@ -1,0 +1,180 @@
+"""The inode table: rows by number, cached while they hold, written once per unit however often they change."""
+
+import errno
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from ..interface import Attributes, Ufid
+from . import schema
+from .database import Database
+from .limits import VolumeLimits
+from .unit import Unit
+
+_values: Callable[["Inode"], tuple[Any, ...]] = operator.attrgetter(*schema.INODE_COLUMNS.split(", "))
+
+
+@dataclass(slots=True)
+class Inode(Attributes):
+    """A row of the table. One that was handed out is never changed: a change makes a new one.
+
+    `content`: number of the host file with its bytes, 0 before the first
+    write. `parent`: inode of the directory that holds a directory. `cookie`:
+    cookie of the next name made in a directory.
+    """
+
+    content: int = 0
+    parent: int = 0
+    cookie: int = 0
+
+    def values(self) -> tuple[Any, ...]:
+        """In the order of `schema.INODE_COLUMNS`."""
+        return _values(self)
+
+    def copy(self) -> "Inode":
+        """An equal row, to be changed and `put`."""
+        return Inode(*_values(self))
+
+    @property
+    def ufid(self) -> Ufid:
+        """The file's name for ever."""
+        return Ufid(self.inode, self.generation)
+
+    def stamp(self, now: int, *, data: bool) -> None:
+        """Note a change at `now` (ns): ctime and, where `data` changed, mtime; each at least 1 µs later than it was.
+
+        Clients tell whether a file changed by comparing times, in µs.
+        """
+        self.ctime = max(now, self.ctime + 1000)
+        if data:
+            self.mtime = max(now, self.mtime + 1000)
+
+
+def stale() -> OSError:
+    """What a UFID answers that names no file any more."""
+    return OSError(errno.ESTALE, "no such file any more")
+
+
+def make_room(cache: dict[Any, Any]) -> None:
+    """Drop the quarter of a full cache that came first."""
+    for key in list(islice(cache, len(cache) // 4 + 1)):
+        del cache[key]
+
+
+class Inodes:
+    """Rows of the inode table, and the numbers that are free."""
+
+    def __init__(self, unit: Unit, database: Database, limits: VolumeLimits) -> None:
+        self._unit = unit
+        self._database = database
+        self._limits = limits
+        self._cache: dict[int, Inode] = {}
+        self._dirty: dict[int, Inode | None] = {}
+        self._committed: dict[int, Inode | None] = {}
+        self._state: dict[str, int] = {}
+        self._committed_state: dict[str, int] = {}
+
+    def get(self, node: Ufid) -> Inode:
+        """The row of `node`; ESTALE if it is gone, or its number now another file's."""
+        row = self._cache.get(node[0])
+        if row is None:
+            row = self.by_number(node[0])
+        if row is None or row.generation != node[1]:
+            raise stale()
+        return row
+
+    def by_number(self, inode: int) -> Inode | None:
+        """The row under a number, None if that is free."""
+        row = self._cache.get(inode)
+        if row is not None:
+            return row
+        if inode in self._dirty:
+            return self._dirty[inode]
+        found = self._database.one(schema.INODE_GET, (inode,))
+        if found is None:
+            return None
+        if len(self._cache) >= self._limits.cached_inodes:
+            make_room(self._cache)
+        row = self._cache[inode] = Inode(*found)
+        return row
+
+    def committed(self, inode: int) -> Inode | None:
+        """The row as it was before this unit."""
+        return self._committed[inode] if inode in self._committed else self.by_number(inode)
+
+    def put(self, row: Inode) -> None:
+        """Make `row` the row of its number."""
+        self._unit.check_changing()
+        inode = row.inode
+        if inode not in self._committed:
+            self._committed[inode] = self.by_number(inode)
+        journal = self._unit.journal
+        journal.set(self._cache, inode, row)
+        journal.set(self._dirty, inode, row)
+
+    def allocate(self) -> int:
+        """A number for a new file: the lowest that was freed, else the next. ENOSPC when all are in use."""
+        state = self._current()
+        journal = self._unit.journal
+        journal.set(state, "inodes", state["inodes"] + 1)
+        if state["freed"]:
+            (lowest,) = self._database.one(schema.FREE_LOWEST)
+            if lowest is not None:
+                self._unit.run(schema.FREE_TAKE, (lowest,))
+                return int(lowest)
+            journal.set(state, "freed", 0)
+        following = state["next_inode"]
+        if following > self._limits.inode:
+            raise OSError(errno.ENOSPC, "every inode number is in use")
+        journal.set(state, "next_inode", following + 1)
+        return following
+
+    def free(self, row: Inode) -> None:
+        """The file is gone, its number to be had again."""
+        inode = row.inode
+        self._unit.run(schema.FREE_ADD, (inode,))
+        if inode not in self._committed:
+            self._committed[inode] = self.by_number(inode)
+        state = self._current()
+        journal = self._unit.journal
+        journal.set(state, "inodes", state["inodes"] - 1)
+        journal.set(state, "freed", 1)
+        journal.drop(self._cache, inode)
+        journal.set(self._dirty, inode, None)
+
+    def _current(self) -> dict[str, int]:
+        if not self._state:
+            following, count = self._database.one(schema.STATE_GET)
+            self._state.update(next_inode=following, inodes=count, freed=1)
+            self._committed_state = dict(self._state)
+        return self._state
+
+    def counts(self) -> tuple[int, int]:
+        """(inodes in use, inode numbers still to be had)."""
+        used = self._current()["inodes"]
+        return used, self._limits.inode - 1 - used
+
+    def flush(self) -> None:
+        """Write the rows of this unit."""
+        if self._dirty:
+            gone = [(inode,) for inode, row in self._dirty.items() if row is None]
+            if gone:
+                self._database.many(schema.INODE_DELETE, gone)
+            self._database.many(schema.INODE_PUT, [_values(row) for row in self._dirty.values() if row is not None])
+        if self._state != self._committed_state:
+            self._database.run(schema.STATE_SET, (self._state["next_inode"], self._state["inodes"]))
+
+    def settle(self, committed: bool) -> None:
+        """What was written is what holds now."""
+        self._dirty.clear()
+        self._committed.clear()
+        self._committed_state = dict(self._state)
+
+    def forget(self) -> None:
+        """Drop every row."""
+        self._cache.clear()
+        self._dirty.clear()
+        self._state.clear()
+        self._committed_state = {}

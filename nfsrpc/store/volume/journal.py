@@ -1,0 +1,47 @@
+"""What a unit holds in memory, with a way back for the step that fails."""
+
+from collections.abc import MutableMapping
+from typing import Any, TypeVar
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+_ABSENT: Any = object()
+
+
+class Journal:
+    """Changes of dictionaries, recorded while a step runs, so that they can be taken back with its SQL."""
+
+    def __init__(self) -> None:
+        self._recording = False
+        self._before: list[tuple[MutableMapping[Any, Any], Any, Any]] = []
+
+    def start(self) -> None:
+        """From here on, record."""
+        self._recording = True
+
+    def stop(self) -> None:
+        """What was recorded stays as it is."""
+        self._recording = False
+        self._before.clear()
+
+    def undo(self) -> None:
+        """Put everything back as it was at `start`, and stop."""
+        for mapping, key, value in reversed(self._before):
+            if value is _ABSENT:
+                mapping.pop(key, None)
+            else:
+                mapping[key] = value
+        self.stop()
+
+    def set(self, mapping: MutableMapping[_K, _V], key: _K, value: _V) -> None:
+        """`mapping[key] = value`."""
+        if self._recording:
+            self._before.append((mapping, key, mapping.get(key, _ABSENT)))
+        mapping[key] = value
+
+    def drop(self, mapping: MutableMapping[_K, _V], key: _K) -> None:
+        """`mapping.pop(key, None)`."""
+        if self._recording:
+            self._before.append((mapping, key, mapping.get(key, _ABSENT)))
+        mapping.pop(key, None)

@@ -1,0 +1,82 @@
+"""The lock that says who serves a volume."""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from . import schema
+from .database import Database
+from .errors import VolumeInUse
+from .replay import greatest_age
+from .superblock import SuperblockFile
+
+LOCK_FILE = "lock"
+
+
+class VolumeLock:
+    """Held by a server for as long as it serves: made by the supervisor, before it forks workers.
+
+    Workers inherit it, and it is held until the last of them is gone, too. Each
+    worker opens its own `Volume` after the fork. Whoever is the first to hold
+    it also sets the volume's uptime clock, which runs on where the latest
+    remembered result was made: time without a server does not count.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        shared: bool = False,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Take the lock; `shared`: together with others that ask for it so. NotAVolume; VolumeInUse."""
+        self.path = volume = Path(path)
+        SuperblockFile(volume).close()
+        self._descriptor = os.open(volume / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if self._try(fcntl.LOCK_EX):
+                _start_uptime(volume, monotonic)
+                if shared:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            elif not (shared and self._try(fcntl.LOCK_SH)):
+                raise VolumeInUse(volume, "the volume is in use by a running server")
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _try(self, kind: int) -> bool:
+        try:
+            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            raise
+        return True
+
+    def release(self) -> None:
+        """Give up this process's part of the lock. May be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> "VolumeLock":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _start_uptime(volume: Path, monotonic: Callable[[], int]) -> None:
+    database = Database(volume)
+    try:
+        database.run(schema.BEGIN_CHANGING)
+        database.run(schema.UPTIME_SET, (greatest_age(database) - monotonic(),))
+        database.run(schema.COMMIT)
+    finally:
+        database.close()

@@ -1,0 +1,96 @@
+"""Every SQL statement of the volume. Plain SQL; what only SQLite understands stands under `SQLite`."""
+
+# --- SQLite ---------------------------------------------------------------------------------------------------------
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = OFF",
+    "PRAGMA cache_size = -8000",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA temp_store = MEMORY",
+)
+BEGIN_CHANGING = "BEGIN IMMEDIATE"
+VERSION = "PRAGMA data_version"
+"""Changes when another connection has committed; run inside a transaction it also fixes the snapshot."""
+CLUSTERED = "WITHOUT ROWID"
+INTEGRITY = "PRAGMA integrity_check(20)"
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+TABLES = (
+    """CREATE TABLE inodes (
+        inode INTEGER PRIMARY KEY, generation BIGINT NOT NULL, mode BIGINT NOT NULL, nlink BIGINT NOT NULL,
+        uid BIGINT NOT NULL, gid BIGINT NOT NULL, size BIGINT NOT NULL, used BIGINT NOT NULL, rdev BIGINT NOT NULL,
+        atime BIGINT NOT NULL, mtime BIGINT NOT NULL, ctime BIGINT NOT NULL,
+        content BIGINT NOT NULL, parent BIGINT NOT NULL, cookie BIGINT NOT NULL)""",
+    f"""CREATE TABLE names (
+        directory BIGINT NOT NULL, name BLOB NOT NULL, inode BIGINT NOT NULL, cookie BIGINT NOT NULL,
+        PRIMARY KEY (directory, name)) {CLUSTERED}""",
+    "CREATE UNIQUE INDEX names_by_cookie ON names (directory, cookie)",
+    "CREATE TABLE symlinks (inode INTEGER PRIMARY KEY, target BLOB NOT NULL)",
+    "CREATE TABLE free (inode INTEGER PRIMARY KEY)",
+    f"""CREATE TABLE pending (
+        owner BIGINT NOT NULL, inode BIGINT NOT NULL, content BIGINT NOT NULL,
+        PRIMARY KEY (owner, inode, content)) {CLUSTERED}""",
+    f"""CREATE TABLE replay (
+        key BLOB NOT NULL PRIMARY KEY, client BLOB NOT NULL, place BIGINT NOT NULL, born BIGINT NOT NULL,
+        result BLOB NOT NULL) {CLUSTERED}""",
+    "CREATE UNIQUE INDEX replay_by_client ON replay (client, place)",
+    """CREATE TABLE state (
+        id INTEGER PRIMARY KEY, next_inode BIGINT NOT NULL, inodes BIGINT NOT NULL, uptime_offset BIGINT NOT NULL)""",
+)
+
+# --- transactions ---------------------------------------------------------------------------------------------------
+BEGIN = "BEGIN"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+SAVEPOINT = "SAVEPOINT step"
+SAVEPOINT_RELEASE = "RELEASE SAVEPOINT step"
+SAVEPOINT_UNDO = "ROLLBACK TO SAVEPOINT step"
+
+# --- inodes ---------------------------------------------------------------------------------------------------------
+INODE_COLUMNS = (
+    "inode, generation, mode, nlink, uid, gid, size, used, rdev, atime, mtime, ctime, content, parent, cookie"
+)
+INODE_GET = f"SELECT {INODE_COLUMNS} FROM inodes WHERE inode = ?"
+INODE_PUT = f"""INSERT INTO inodes ({INODE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (inode) DO UPDATE SET generation = excluded.generation, mode = excluded.mode, nlink = excluded.nlink,
+    uid = excluded.uid, gid = excluded.gid, size = excluded.size, used = excluded.used, rdev = excluded.rdev,
+    atime = excluded.atime, mtime = excluded.mtime, ctime = excluded.ctime, content = excluded.content,
+    parent = excluded.parent, cookie = excluded.cookie"""
+INODE_DELETE = "DELETE FROM inodes WHERE inode = ?"
+FREE_LOWEST = "SELECT MIN(inode) FROM free"
+FREE_ADD = "INSERT INTO free (inode) VALUES (?)"
+FREE_TAKE = "DELETE FROM free WHERE inode = ?"
+STATE_GET = "SELECT next_inode, inodes FROM state WHERE id = 1"
+STATE_SET = "UPDATE state SET next_inode = ?, inodes = ? WHERE id = 1"
+STATE_NEW = "INSERT INTO state (id, next_inode, inodes, uptime_offset) VALUES (1, ?, ?, 0)"
+SYMLINK_GET = "SELECT target FROM symlinks WHERE inode = ?"
+SYMLINK_ADD = "INSERT INTO symlinks (inode, target) VALUES (?, ?)"
+SYMLINK_DELETE = "DELETE FROM symlinks WHERE inode = ?"
+
+# --- names ----------------------------------------------------------------------------------------------------------
+NAME_GET = "SELECT inode FROM names WHERE directory = ? AND name = ?"
+NAME_ADD = "INSERT INTO names (directory, name, inode, cookie) VALUES (?, ?, ?, ?)"
+NAME_DELETE = "DELETE FROM names WHERE directory = ? AND name = ?"
+NAME_CHANGE = "UPDATE names SET name = ? WHERE directory = ? AND name = ?"
+NAME_ANY = "SELECT 1 FROM names WHERE directory = ? LIMIT 1"
+NAME_PAGE = "SELECT inode, name, cookie FROM names WHERE directory = ? AND cookie > ? ORDER BY cookie LIMIT ?"
+NAME_COOKIE = "UPDATE names SET cookie = ? WHERE directory = ? AND name = ?"
+
+# --- content files to put right -------------------------------------------------------------------------------------
+PENDING_ADD = "INSERT INTO pending (owner, inode, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+PENDING_DONE = "DELETE FROM pending WHERE owner = ?"
+PENDING_ALL = "SELECT owner, inode, content FROM pending LIMIT ?"
+PENDING_DELETE = "DELETE FROM pending WHERE owner = ? AND inode = ? AND content = ?"
+
+# --- results of calls -----------------------------------------------------------------------------------------------
+REPLAY_GET = "SELECT result FROM replay WHERE key = ?"
+REPLAY_PUT = """INSERT INTO replay (key, client, place, born, result) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET client = excluded.client, place = excluded.place, born = excluded.born,
+    result = excluded.result"""
+REPLAY_NEWEST = "SELECT place, born FROM replay WHERE client = ? ORDER BY place DESC LIMIT 1"
+REPLAY_OLDEST = "SELECT key, place, born FROM replay WHERE client = ? ORDER BY place LIMIT ?"
+REPLAY_DELETE = "DELETE FROM replay WHERE key = ?"
+REPLAY_NEXT_CLIENT = "SELECT MIN(client) FROM replay WHERE client > ?"
+UPTIME_GET = "SELECT uptime_offset FROM state WHERE id = 1"
+UPTIME_SET = "UPDATE state SET uptime_offset = ? WHERE id = 1"

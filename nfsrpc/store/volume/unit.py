@@ -1,0 +1,204 @@
+"""Units of work: one transaction, the caches that hold while nobody else commits, and steps inside it.
+
+A reading unit is a read transaction: all it answers, from a cache or not, is
+one snapshot. A changing unit holds the writer lock from `begin` to the end of
+`commit`, also over the work on content files that follows the transaction.
+"""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from . import schema
+from .database import Database
+from .journal import Journal
+
+WRITER_FILE = "writer"
+
+
+class Part(Protocol):
+    """Something of the volume that keeps state in memory during a unit, or across units."""
+
+    def flush(self) -> None:
+        """Before the transaction commits: sync, and write what was put off. OSError fails the unit."""
+
+    def settle(self, committed: bool) -> None:
+        """The unit is over, the writer lock still held: carry out or drop what waited for its end. Raises nothing."""
+
+    def forget(self) -> None:
+        """Others have changed the store, or the unit failed: drop all that is cached."""
+
+
+class Unit:
+    """The unit of work of one process; at most one is open at a time."""
+
+    def __init__(self, volume: Path, database: Database) -> None:
+        self._database = database
+        self._writer = os.open(volume / WRITER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._version = -1
+        self._parts: tuple[Part, ...] = ()
+        self._open = False
+        self._broken = False
+        self._savepoint = False
+        self.changing = False
+        self.journal = Journal()
+        self._step = Step(self)
+
+    def join(self, *parts: Part) -> None:
+        """Take part in every unit; flushed and settled in this order."""
+        self._parts += parts
+
+    def begin(self, changing: bool) -> None:
+        """Open a unit; see `Work.begin`."""
+        if self._open:
+            raise RuntimeError("a unit of work is open already")
+        if not changing:
+            self._database.run(schema.BEGIN)
+            self._open = True
+            self._look_around()
+            return
+        fcntl.flock(self._writer, fcntl.LOCK_EX)
+        try:
+            self._database.run(schema.BEGIN_CHANGING)
+        except BaseException:
+            fcntl.flock(self._writer, fcntl.LOCK_UN)
+            raise
+        self._open = self.changing = True
+        self._broken = False
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Fix the snapshot; if anybody else has committed since the last one, nothing cached holds."""
+        try:
+            (version,) = self._database.one(schema.VERSION)
+        except BaseException:
+            self.abort()
+            raise
+        if version != self._version:
+            self._version = version
+            self._each_forget()
+
+    def refresh(self) -> None:
+        """Move a reading unit on to the newest snapshot."""
+        self._close_reading()
+        self.begin(False)
+
+    def _close_reading(self) -> None:
+        self._open = False
+        self._database.run(schema.COMMIT)
+
+    def commit(self) -> None:
+        """Make the unit durable; see `Work.commit`."""
+        if not self._open:
+            raise RuntimeError("no unit of work is open")
+        if not self.changing:
+            self._close_reading()
+            return
+        try:
+            if self._broken:
+                raise OSError(errno.EIO, "the unit of work was undone by an earlier error")
+            for part in self._parts:
+                part.flush()
+            self._database.run(schema.COMMIT)
+        except BaseException:
+            self.abort()
+            raise
+        self._end(committed=True)
+
+    def abort(self) -> None:
+        """Undo the unit; see `Work.abort`. Nothing to do when none is open."""
+        if not self._open:
+            return
+        try:
+            if self._database.in_transaction:
+                self._database.run(schema.ROLLBACK)
+        finally:
+            self._version = -1
+            self._each_forget()
+            self._end(committed=False)
+
+    def _end(self, committed: bool) -> None:
+        self.journal.stop()
+        self._savepoint = False
+        if self.changing:
+            try:
+                for part in self._parts:
+                    part.settle(committed)
+            finally:
+                self.changing = False
+                fcntl.flock(self._writer, fcntl.LOCK_UN)
+        self._open = False
+
+    def _each_forget(self) -> None:
+        for part in self._parts:
+            part.forget()
+
+    def step(self) -> "Step":
+        """One call inside a changing unit; see `Work.step`. Steps do not nest."""
+        return self._step
+
+    def check_changing(self) -> None:
+        """RuntimeError in a unit not begun as a changing one; EIO in one that an error has undone already."""
+        if not self.changing:
+            raise RuntimeError("a change outside a changing unit of work")
+        if self._broken:
+            raise OSError(errno.EIO, "the unit of work was undone by an earlier error")
+
+    def run(self, statement: str, values: tuple[object, ...] = ()) -> None:
+        """Execute a statement that changes the store, so that the step it belongs to can take it back."""
+        self.check_changing()
+        try:
+            if self._step.running and not self._savepoint:
+                self._database.run(schema.SAVEPOINT)
+                self._savepoint = True
+            self._database.run(statement, values)
+        except OSError:
+            self._broken = self._broken or not self._database.in_transaction
+            raise
+
+    def end_step(self, undo: bool) -> None:
+        """Close the savepoint of a step, if it came to have one, and its journal."""
+        if undo:
+            self.journal.undo()
+        else:
+            self.journal.stop()
+        if not self._savepoint:
+            return
+        self._savepoint = False
+        try:
+            if undo:
+                self._database.run(schema.SAVEPOINT_UNDO)
+            self._database.run(schema.SAVEPOINT_RELEASE)
+        except OSError:
+            self._broken = True
+            raise
+
+    def close(self) -> None:
+        """Undo an open unit, and give up the descriptor."""
+        self.abort()
+        os.close(self._writer)
+
+
+class Step:
+    """Context manager of one call. A savepoint is set only when the call comes to change something."""
+
+    __slots__ = ("_unit", "running")
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self.running = False
+
+    def __enter__(self) -> None:
+        if self.running:
+            raise RuntimeError("a step is running already")
+        self.running = True
+        self._unit.journal.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.running = False
+        self._unit.end_step(undo=kind is not None)
