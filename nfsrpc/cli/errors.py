@@ -1,0 +1,42 @@
+"""How a command fails: one line that says where, why and what to do, and exit status 1."""
+
+import os
+import re
+import sys
+from typing import IO, Any
+
+import click
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\\]")
+
+
+class Failure(click.ClickException):
+    """A command cannot go on. Printed as ``nfsrpc: message`` on standard error, exit status 1."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line; whatever a server has put into it cannot reach the terminal as a control character."""
+        click.echo(f"nfsrpc: {printable(self.format_message())}", file=sys.stderr if file is None else file)
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, bidirectional overrides and undecodable bytes written as escapes.
+
+    For messages, where a backslash is left alone; names in listings go through `printable_name`.
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] == "\\" else _escape(found[0]), text)
+
+
+def printable_name(name: bytes) -> str:
+    """A name from a server as text that is safe to print and unambiguous: ``\\\\`` for a backslash, else ``\\xNN``."""
+    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), os.fsdecode(name))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if character == "\\":
+        return "\\\\"
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
