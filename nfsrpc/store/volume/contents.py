@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import schema
@@ -20,6 +21,9 @@ from .unit import Unit
 DIRECTORY = "data"
 SHARD = 1024
 """Inode numbers per directory: neighbours share one, so that a commit syncs few directories."""
+SYNC_THREADS = 8
+SYNCED_ALONE = 2
+"""Up to so many files are synced without a thread: starting one would cost more than it saves."""
 
 Key = tuple[int, int]
 """(inode, content)"""
@@ -52,6 +56,7 @@ class Contents:
         self._pending: dict[Key, None] = {}
         self._owner = secrets.randbits(62)
         self._recorded = False
+        self._syncing: ThreadPoolExecutor | None = None
 
     # --- one file ---------------------------------------------------------------------------------------------------
 
@@ -124,8 +129,7 @@ class Contents:
 
     def flush(self) -> None:
         """Sync files, then the directories that name new ones; record what `settle` has to do."""
-        for key in self._dirty:
-            os.fdatasync(self._descriptors[key])
+        self._sync_files([self._descriptors[key] for key in self._dirty])
         for shard in self._shards:
             self._sync_directory(shard)
         if self._new_shard:
@@ -134,6 +138,17 @@ class Contents:
             self._database.run(schema.PENDING_DONE, (self._owner,))
         if self._pending:
             self._database.many(schema.PENDING_ADD, [(self._owner, *key) for key in self._pending])
+
+    def _sync_files(self, descriptors: list[int]) -> None:
+        """Many files at once take the disk a fraction of the time that one after the other does."""
+        if len(descriptors) <= SYNCED_ALONE:
+            for descriptor in descriptors:
+                os.fdatasync(descriptor)
+            return
+        if self._syncing is None:
+            self._syncing = ThreadPoolExecutor(SYNC_THREADS, "sync")
+        for done in [self._syncing.submit(os.fdatasync, descriptor) for descriptor in descriptors]:
+            done.result()
 
     def _sync_directory(self, shard: str) -> None:
         descriptor = os.open(shard, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._data)
@@ -214,6 +229,8 @@ class Contents:
 
     def close(self) -> None:
         """Give up every descriptor."""
+        if self._syncing is not None:
+            self._syncing.shutdown()
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()

@@ -17,36 +17,27 @@ from .superblock import SuperblockFile
 LOCK_FILE = "lock"
 
 
-class VolumeLock:
-    """Held by a server for as long as it serves: made by the supervisor, before it forks workers.
+class Lock:
+    """The lock of a volume, and nothing more: for programs that need the volume at rest."""
 
-    Workers inherit it, and it is held until the last of them is gone, too. Each
-    worker opens its own `Volume` after the fork. Whoever is the first to hold
-    it also sets the volume's uptime clock, which runs on where the latest
-    remembered result was made: time without a server does not count.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        shared: bool = False,
-        monotonic: Callable[[], int] = time.monotonic_ns,
-    ) -> None:
-        """Take the lock; `shared`: together with others that ask for it so. NotAVolume; VolumeInUse."""
-        self.path = volume = Path(path)
-        SuperblockFile(volume).close()
-        self._descriptor = os.open(volume / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
+        """Take it; `shared`: together with others that ask for it so. NotAVolume; VolumeInUse."""
+        self.path = Path(path)
+        SuperblockFile(self.path).close()
+        self._descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if self._try(fcntl.LOCK_EX):
-                _start_uptime(volume, monotonic)
+                self._begin()
                 if shared:
                     fcntl.flock(self._descriptor, fcntl.LOCK_SH)
             elif not (shared and self._try(fcntl.LOCK_SH)):
-                raise VolumeInUse(volume, "the volume is in use by a running server")
+                raise VolumeInUse(self.path, "the volume is in use by a running server")
         except BaseException:
-            os.close(self._descriptor)
+            self.release()
             raise
+
+    def _begin(self) -> None:
+        """Nobody else has the volume: what is to be done before anybody has."""
 
     def _try(self, kind: int) -> bool:
         try:
@@ -63,7 +54,7 @@ class VolumeLock:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> "VolumeLock":
+    def __enter__(self) -> "Lock":
         return self
 
     def __exit__(
@@ -72,11 +63,34 @@ class VolumeLock:
         self.release()
 
 
-def _start_uptime(volume: Path, monotonic: Callable[[], int]) -> None:
-    database = Database(volume)
-    try:
-        database.run(schema.BEGIN_CHANGING)
-        database.run(schema.UPTIME_SET, (greatest_age(database) - monotonic(),))
-        database.run(schema.COMMIT)
-    finally:
-        database.close()
+class VolumeLock(Lock):
+    """Held by a server for as long as it serves: made by the supervisor, before it forks workers.
+
+    Workers inherit it, and it is held until the last of them is gone, too. Each
+    worker opens its own `Volume` after the fork. Whoever is the first to hold
+    it also sets the volume's uptime clock, which runs on where the latest
+    remembered result was made: time without a server does not count.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        shared: bool = False,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """As `Lock`. `monotonic`: ns of a clock that all processes of this machine share."""
+        self._monotonic = monotonic
+        super().__init__(path, shared=shared)
+
+    def _begin(self) -> None:
+        database = Database(self.path)
+        try:
+            database.run(schema.BEGIN_CHANGING)
+            database.run(schema.UPTIME_SET, (greatest_age(database) - self._monotonic(),))
+            database.run(schema.COMMIT)
+        finally:
+            database.close()
+
+    def __enter__(self) -> "VolumeLock":
+        return self

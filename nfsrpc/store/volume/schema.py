@@ -7,7 +7,6 @@ PRAGMAS = (
     "PRAGMA foreign_keys = OFF",
     "PRAGMA cache_size = -8000",
     "PRAGMA journal_size_limit = 67108864",
-    "PRAGMA temp_store = MEMORY",
 )
 BEGIN_CHANGING = "BEGIN IMMEDIATE"
 VERSION = "PRAGMA data_version"
