@@ -1,0 +1,131 @@
+"""The Linux kernel's own NFSv2 client, in user-mode Linux, works on our volume as on a local disk."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+BEHAVIOUR = Path(__file__).parent / "guest" / "behaviour.py"
+GUEST_PYTHON = f"{sys.executable} -I -S"
+PROTOCOLS = ("udp", "tcp")
+TREE_FILES = 3200
+LARGEST = 200_000  # bytes; the tree is about many files, not about large ones
+
+
+def regular_files(root: Path) -> list[Path]:
+    return sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink() and p.stat().st_size <= LARGEST)
+
+
+@pytest.fixture(scope="module")
+def source_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real source tree: the standard library's first files by name, then the installed packages'."""
+    tree = tmp_path_factory.mktemp("source") / "tree"
+    found: list[tuple[Path, Path]] = []
+    for name in ("stdlib", "purelib"):
+        root = Path(sysconfig.get_path(name)).resolve()
+        found += [(path, Path(name) / path.relative_to(root)) for path in regular_files(root)]
+    assert len(found) >= TREE_FILES, "this interpreter has too few files of its own"
+    for path, relative in found[:TREE_FILES]:
+        (tree / relative).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, tree / relative)
+    (tree / "a link").symlink_to("stdlib")
+    return tree
+
+
+def fsck(volume: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "nfsrpc", "fsck", str(volume)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("proto", PROTOCOLS)
+def test_behaves_as_a_local_file_system(kernel_client, server, proto):
+    local = "/dev/shm/local"
+    result = kernel_client.run(
+        server,
+        proto,
+        f"mkdir {local} $NFSDIR/work && {GUEST_PYTHON} {BEHAVIOUR} {local} && echo ---- &&"
+        f" {GUEST_PYTHON} {BEHAVIOUR} $NFSDIR/work",
+    )
+    assert result.status == 0, result
+    on_local, on_nfs = result.output.split("----\n")
+    assert on_nfs.splitlines() == on_local.splitlines()
+    server.stop()
+    fsck(server.volume)
+
+
+@pytest.mark.parametrize("proto", PROTOCOLS)
+def test_copies_a_source_tree(kernel_client, server, source_tree, proto):
+    copied = kernel_client.run(server, proto, f"cp -a {source_tree} copy")
+    assert copied.status == 0, copied
+    assert copied.calls["CREATE"]["calls"] >= TREE_FILES
+    # another kernel, so that nothing of the comparison comes from the first one's cache
+    compared = kernel_client.run(server, proto, f"diff -r --no-dereference {source_tree} copy && rm -rf copy && ls -A")
+    assert compared.status == 0, compared
+    assert compared.output == ""
+    server.stop()
+    fsck(server.volume)
+
+
+@pytest.mark.parametrize("proto", PROTOCOLS)
+def test_copy_goes_on_while_the_server_is_killed(kernel_client, make_server, source_tree, proto):
+    server = make_server("--workers", "2")
+    kill_at = {TREE_FILES // 4, TREE_FILES // 2, TREE_FILES * 3 // 4}
+    seen = 0
+
+    def count(line: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen in kill_at:
+            server.kill()
+            server.start()
+
+    copied = kernel_client.run(server, proto, f"cp -av {source_tree} copy", on_line=count)
+    assert copied.status == 0, copied
+    assert seen > max(kill_at)
+    assert copied.errors == ""
+    server.kill()
+    server.start()
+    compared = kernel_client.run(server, proto, f"diff -r --no-dereference {source_tree} copy")
+    assert (compared.status, compared.output) == (0, ""), compared
+    server.stop()
+    fsck(server.volume)
+
+
+@pytest.mark.parametrize("proto", PROTOCOLS)
+def test_an_open_file_outlives_a_restart(kernel_client, make_server, proto):
+    """The handle that the client holds is good for the next server process as well, also after a rename."""
+    server = make_server()
+
+    def restart(line: str) -> None:
+        if line == "now":
+            server.kill()
+            server.start()
+
+    result = kernel_client.run(
+        server,
+        proto,
+        "echo one > f; exec 3<>f; mv f g; echo now; echo two >> g; echo 3 > /proc/sys/vm/drop_caches; cat <&3",
+        on_line=restart,
+        opts="noac",
+    )
+    assert (result.status, result.output) == (0, "now\none\ntwo\n"), result
+
+
+@pytest.mark.parametrize("proto", PROTOCOLS)
+def test_large_blocks_arrive_whole(kernel_client, server, proto):
+    """8 KiB reads and writes cross the guest's link as several IP fragments over UDP."""
+    result = kernel_client.run(
+        server,
+        proto,
+        "dd if=/dev/urandom of=/dev/shm/x bs=1M count=8 status=none && cp /dev/shm/x x &&"
+        " echo 3 > /proc/sys/vm/drop_caches && cmp /dev/shm/x x && grep -o 'wsize=[0-9]*' /proc/mounts",
+    )
+    assert (result.status, result.output) == (0, "wsize=8192\n"), result
+    assert result.calls["WRITE"]["calls"] == 1024

@@ -1,0 +1,177 @@
+"""Debian's rpcinfo, showmount, rpcbind and tshark find nothing to complain about.
+
+The first three know no port but 111, so all this runs in a network namespace of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+GUEST = Path(__file__).parent / "guest"
+NFS, MOUNT, PORTMAP = 100003, 100005, 100000
+EVERYWHERE = {(p, v, t) for p, v in ((NFS, 2), (MOUNT, 1), (MOUNT, 2), (PORTMAP, 2)) for t in ("udp", "tcp")}
+MOUNT_ONCE = """
+import socket, struct, sys
+path = sys.argv[1].encode()
+opaque = lambda b: struct.pack(">I", len(b)) + b + bytes(-len(b) % 4)
+cred = struct.pack(">I", 0) + opaque(b"a-client") + bytes(12)
+call = struct.pack(">6I", 4711, 0, 2, 100005, 1, 1) + struct.pack(">I", 1) + opaque(cred) + bytes(8) + opaque(path)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.sendto(call, ("127.0.0.1", 2049))
+reply = s.recv(65536)
+assert struct.unpack(">7I", reply[:28]) == (4711, 1, 0, 0, 0, 0, 0) and len(reply) == 60, reply
+"""
+
+
+def registered(listing: str) -> set[tuple[int, int, str]]:
+    """(program, version, protocol) of each line of rpcinfo -p."""
+    rows = [line.split() for line in listing.splitlines()[1:]]
+    return {(int(row[0]), int(row[1]), row[2]) for row in rows}
+
+
+@pytest.fixture
+def sun_server(namespace, make_server, need_commands):
+    """Our server where Sun's clients look for it: portmapper on 111, NFS on 2049."""
+    need_commands("rpcinfo", "showmount")
+    return make_server(namespace=namespace, port=2049)
+
+
+def test_rpcinfo_lists_what_we_serve(namespace, sun_server):
+    done = namespace.run("rpcinfo", "-p", "127.0.0.1")
+    assert done.returncode == 0, done.stderr
+    assert registered(done.stdout) == EVERYWHERE
+
+
+@pytest.mark.parametrize(("option", "proto"), [("-u", "udp"), ("-t", "tcp")])
+@pytest.mark.parametrize(("program", "versions"), [(NFS, [2]), (MOUNT, [1, 2]), (PORTMAP, [2])])
+def test_rpcinfo_calls_procedure_0(namespace, sun_server, option, proto, program, versions):
+    """Without a version rpcinfo learns the range from PROG_MISMATCH and then calls each one."""
+    done = namespace.run("rpcinfo", option, "127.0.0.1", str(program))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [f"program {program} version {v} ready and waiting" for v in versions]
+
+
+@pytest.mark.parametrize("option", ["-u", "-t"])
+def test_rpcinfo_is_told_what_is_not_there(namespace, sun_server, option):
+    missing_version = namespace.run("rpcinfo", option, "127.0.0.1", str(NFS), "3")
+    assert missing_version.returncode == 1
+    assert "Program/version mismatch; low version = 2, high version = 2" in missing_version.stderr
+    missing_program = namespace.run("rpcinfo", option, "127.0.0.1", "100999")
+    assert missing_program.returncode == 1
+    assert "Program not registered" in missing_program.stderr
+
+
+def test_showmount_lists_exports_and_clients(namespace, sun_server):
+    exports = namespace.run("showmount", "-e", "--no-headers", "127.0.0.1")
+    assert exports.returncode == 0, exports.stderr
+    assert exports.stdout.split() == [sun_server.export, "(everyone)"]
+    before = namespace.run("showmount", "-a", "--no-headers", "127.0.0.1")
+    assert (before.returncode, before.stdout) == (0, "")
+    mounted = namespace.run(sys.executable, "-c", MOUNT_ONCE, sun_server.export)
+    assert mounted.returncode == 0, mounted.stderr
+    after = namespace.run("showmount", "-a", "--no-headers", "127.0.0.1")
+    assert after.stdout.split() == [f"127.0.0.1:{sun_server.export}"]
+    directories = namespace.run("showmount", "-d", "--no-headers", "127.0.0.1")
+    assert directories.stdout.split() == [sun_server.export]
+
+
+# --- rpcbind ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def rpcbind(namespace, need_commands) -> Iterator[subprocess.Popen[bytes]]:
+    need_commands("rpcbind", "rpcinfo")
+    process = namespace.popen(["rpcbind", "-f", "-w"], stdin=subprocess.DEVNULL)
+    for _ in range(500):  # rpcbind says nothing once it is ready
+        if namespace.run("rpcinfo", "-p", "127.0.0.1").returncode == 0:
+            break
+        assert process.poll() is None
+    yield process
+    process.terminate()
+    process.wait(10)
+
+
+def test_registers_with_a_running_rpcbind_and_withdraws(namespace, rpcbind, make_server):
+    alone = registered(namespace.run("rpcinfo", "-p", "127.0.0.1").stdout)
+    server = make_server(namespace=namespace, port=2049)
+    together = registered(namespace.run("rpcinfo", "-p", "127.0.0.1").stdout)
+    ours = {entry for entry in EVERYWHERE if entry[0] != PORTMAP}
+    assert together == alone | ours
+    for program in (NFS, MOUNT):
+        for option in ("-u", "-t"):
+            assert namespace.run("rpcinfo", option, "127.0.0.1", str(program)).returncode == 0
+    assert namespace.run("showmount", "-e", "127.0.0.1").returncode == 0
+    server.stop()
+    assert registered(namespace.run("rpcinfo", "-p", "127.0.0.1").stdout) == alone
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+def test_our_client_reads_rpcbind(namespace, rpcbind, proto):
+    theirs = registered(namespace.run("rpcinfo", "-p", "127.0.0.1").stdout)
+    done = namespace.run(sys.executable, "-m", "nfsrpc", "info", "127.0.0.1", "--json", "--proto", proto)
+    assert done.returncode == 0, done.stderr
+    assert {(e["program"], e["version"], e["protocol"]) for e in json.loads(done.stdout)} == theirs
+
+
+# --- tshark ----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def sniffed(namespace, path: Path) -> Iterator[None]:
+    process = namespace.popen(
+        [sys.executable, "-I", str(GUEST / "sniff.py"), str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    if process.stdout.readline() != "ready\n":
+        pytest.skip(f"packets cannot be captured here: {process.communicate()[1].strip()}")
+    try:
+        yield
+    finally:
+        process.communicate(timeout=30)
+
+
+def tshark(path: Path, display_filter: str, *fields: str) -> list[str]:
+    columns = [argument for field in fields for argument in ("-e", field)]
+    done = subprocess.run(
+        ["tshark", "-n", "-r", str(path), "-Y", display_filter, "-T", "fields", *columns],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_tshark_reads_our_traffic(namespace, sun_server, kernel_client, need_commands, tmp_path):
+    """Both directions of a kernel's session and of our own client's, over UDP and TCP, every procedure in use."""
+    need_commands("tshark")
+    capture = tmp_path / "traffic.pcap"
+    work = (
+        "echo a > f; ln f g; ln -s f s; readlink s; mkdir d; mv f d/h; cat d/h; chmod 600 d/h; truncate -s 9000 d/h;"
+        " mknod p p; ls -la; df .; cat absent; rm -r d g s p; ls"
+    )
+    own = f"nfs://127.0.0.1:2049{sun_server.export}"
+    (tmp_path / "local").write_bytes(bytes(20000))
+    with sniffed(namespace, capture):
+        for proto in ("udp", "tcp"):
+            assert "absent" in kernel_client.run(sun_server, proto, work).errors
+            for command in (["put", str(tmp_path / "local"), f"{own}/remote?proto={proto}"], ["ls", "-l", own]):
+                done = namespace.run(sys.executable, "-m", "nfsrpc", *command)
+                assert done.returncode == 0, done.stderr
+        namespace.run("rpcinfo", "-p", "127.0.0.1")
+        namespace.run("showmount", "-e", "127.0.0.1")
+    assert tshark(capture, "_ws.malformed || _ws.expert.severity == error", "frame.number", "_ws.col.Info") == []
+    answered = ",".join(tshark(capture, "nfs && rpc.msgtyp == 1", "nfs.procedure_v2"))
+    procedures = {int(p) for p in answered.split(",") if p}
+    assert procedures >= {0, 1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17}
+    assert tshark(capture, "mount && rpc.msgtyp == 1", "mount.procedure_v1")
+    assert tshark(capture, "portmap && rpc.msgtyp == 1", "portmap.procedure_v2")
+    calls = tshark(capture, "rpc.msgtyp == 0 && udp", "rpc.xid")
+    replies = tshark(capture, "rpc.msgtyp == 1 && udp", "rpc.xid")
+    assert sorted(set(calls)) == sorted(set(replies))
