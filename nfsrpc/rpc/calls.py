@@ -1,0 +1,193 @@
+"""Calls under way on one association: xids, matching, retransmission, deadlines. No socket, no clock of its own.
+
+A transport drives a `CallTable` so: `open` a call, send what `due` hands out,
+feed every message that arrives to `receive`, and come back at `next_time` at the
+latest. The same table serves blocking and asyncio clients, datagrams and streams.
+"""
+
+import heapq
+import secrets
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrDecodeError
+
+from .errors import BadReply, RpcError, RpcTimeout
+from .message import decode_reply, encode_call, reply_xid
+from .retry import AT_LEAST_ONCE, RetryPolicy, Schedule
+
+_XIDS = 1 << 32
+
+
+class PendingCall:
+    """One call: its bytes, which never change however often they are sent, and in the end its outcome."""
+
+    __slots__ = ("_error", "_limits", "_reply", "_wake", "message", "procedure", "schedule", "trouble", "xid")
+
+    def __init__(self, xid: int, procedure: Procedure, message: bytes, schedule: Schedule, limits: Limits) -> None:
+        self.xid = xid
+        self.procedure = procedure
+        self.message = message
+        self.schedule = schedule
+        self.trouble: str | None = None
+        """What stood in the way last (a refused port, a lost connection): the words of a time-out that follows."""
+        self._limits = limits
+        self._reply: bytes | None = None
+        self._error: Exception | None = None
+        self._wake = inf
+
+    @property
+    def done(self) -> bool:
+        """Whether the call has a reply or has failed."""
+        return self._reply is not None or self._error is not None
+
+    def result(self) -> Any:
+        """The decoded result of a call that is done.
+
+        Raises the typed error of `nfsrpc.rpc.errors` that the reply says or that
+        ended the call; `BadReply` (from the `XdrDecodeError` that says where) for
+        a result that is not what the procedure returns, or that goes on after
+        its end. A failed reply's body is never decoded.
+        """
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        if self._reply is None:
+            raise RuntimeError(f"{self.procedure.name} has no reply yet")
+        data, limits = self._reply, self._limits
+        header = decode_reply(data, limits)
+        try:
+            value, end = self.procedure.decode_result(data, header.body, limits)
+        except XdrDecodeError as broken:
+            raise BadReply(f"the reply to {self.procedure.name} cannot be decoded: {broken}") from broken
+        if end != len(data) and not limits.accept_trailing_bytes:
+            raise BadReply(f"the reply to {self.procedure.name} has {len(data) - end} bytes too many")
+        return value
+
+
+class CallTable:
+    """The calls that wait for a reply on one association.
+
+    `policy` says when a call is sent again by the clock alone: over a stream
+    that is never (`MAYBE`), there a lost connection is followed by `resend`.
+    The first xid is random, so that neither a stranger nor a predecessor on the
+    same port can guess or share it; the next ones count up.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy = AT_LEAST_ONCE,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        first_xid: int | None = None,
+        random: Callable[[], float] | None = None,
+    ) -> None:
+        self._policy = policy
+        self._limits = limits
+        self._next_xid = secrets.randbelow(_XIDS) if first_xid is None else first_xid
+        self._random = secrets.SystemRandom().random if random is None else random
+        self._pending: dict[int, PendingCall] = {}
+        self._timers: list[tuple[float, int]] = []
+        self.timeouts = 0
+        """Calls that have failed at their deadline so far."""
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def open(
+        self,
+        procedure: Procedure,
+        args: tuple[Any, ...],
+        credential: tuple[int, bytes],
+        verifier: tuple[int, bytes],
+        *,
+        now: float,
+        deadline: float,
+    ) -> PendingCall:
+        """Make a call that is due at once. Raises `XdrEncodeError` for arguments that do not fit their types."""
+        xid = self._next_xid
+        while xid in self._pending:
+            xid = (xid + 1) % _XIDS
+        parts = [encode_call(xid, procedure.program, procedure.version, procedure.number, credential, verifier)]
+        procedure.encode_args(args, parts)
+        self._next_xid = (xid + 1) % _XIDS
+        call = PendingCall(
+            xid, procedure, b"".join(parts), Schedule(self._policy, now, deadline, self._random), self._limits
+        )
+        self._pending[xid] = call
+        self._arm(call, now)
+        return call
+
+    def _arm(self, call: PendingCall, when: float) -> None:
+        call._wake = when
+        heapq.heappush(self._timers, (when, call.xid))
+        if len(self._timers) > 64 + 4 * len(self._pending):
+            # Answered calls leave their timers behind; a fast caller would pile them up until their deadlines.
+            self._timers = [(other._wake, xid) for xid, other in self._pending.items()]
+            heapq.heapify(self._timers)
+
+    def next_time(self) -> float | None:
+        """When `due` has something to do next; None while no call is pending."""
+        timers, pending = self._timers, self._pending
+        while timers:
+            when, xid = timers[0]
+            call = pending.get(xid)
+            if call is not None and call._wake == when:
+                return when
+            heapq.heappop(timers)
+        return None
+
+    def due(self, now: float) -> list[PendingCall]:
+        """The calls to send now, counted as sent; calls whose deadline has come fail with `RpcTimeout`."""
+        calls = []
+        while (when := self.next_time()) is not None and when <= now:
+            call = self._pending[heapq.heappop(self._timers)[1]]
+            schedule = call.schedule
+            if schedule.expired(now):
+                self.timeouts += 1
+                self.fail(call, _timeout(call))
+                continue
+            schedule.sent(now)
+            self._arm(call, min(schedule.due, schedule.deadline))
+            calls.append(call)
+        return calls
+
+    def receive(self, message: bytes) -> PendingCall | None:
+        """Take one message from the peer; the call that it answers, which is done now.
+
+        None for everything that answers nothing here: another association's
+        reply, the late reply to a call that was given up, a second reply to an
+        answered one, a call, or fewer bytes than an xid and a message type.
+        """
+        xid = reply_xid(message)
+        call = None if xid is None else self._pending.pop(xid, None)
+        if call is not None:
+            call._reply = message
+        return call
+
+    def resend(self, now: float) -> None:
+        """Every pending call is due again at once, with the same bytes: the connection that carried it is gone."""
+        for call in self._pending.values():
+            self._arm(call, now)
+
+    def note(self, trouble: str) -> None:
+        """Remember for every pending call what stood in its way, for the words of its error."""
+        for call in self._pending.values():
+            call.trouble = trouble
+
+    def fail(self, call: PendingCall, error: RpcError) -> None:
+        """End one call with `error`; a call that is done stays as it is."""
+        if self._pending.pop(call.xid, None) is call:
+            call._error = error
+
+    def fail_all(self, error: RpcError) -> None:
+        """End every pending call with `error`."""
+        for call in list(self._pending.values()):
+            self.fail(call, error)
+
+
+def _timeout(call: PendingCall) -> RpcTimeout:
+    times = call.schedule.transmissions
+    sent = {0: "it was never sent", 1: "sent once"}.get(times, f"sent {times} times")
+    last = f"; last trouble: {call.trouble}" if call.trouble else ""
+    return RpcTimeout(f"no reply to {call.procedure.name} before its deadline ({sent}{last})")

@@ -1,0 +1,302 @@
+"""The call table, byte by byte and with a clock of its own."""
+
+import struct
+from typing import Any
+
+import pytest
+
+from nfsrpc.rpc.calls import CallTable, PendingCall
+from nfsrpc.rpc.errors import (
+    AuthRefused,
+    BadReply,
+    Disconnected,
+    GarbageArguments,
+    ProcedureUnavailable,
+    ProgramMismatch,
+    ProgramUnavailable,
+    RemoteSystemError,
+    RpcMismatch,
+    RpcTimeout,
+)
+from nfsrpc.rpc.retry import MAYBE, RetryPolicy
+from nfsrpc.xdr import Limits, Procedure, XdrDecodeError, XdrEncodeError
+
+NONE = (0, b"")
+EVERY_SECOND = RetryPolicy(first=1, factor=1, ceiling=1, jitter=0)
+
+
+def encode_word(args: tuple[int], out: list[bytes]) -> None:
+    if not 0 <= args[0] < 1 << 32:
+        raise XdrEncodeError("not a word", path="word")
+    out.append(struct.pack(">I", args[0]))
+
+
+def decode_word(data: bytes, pos: int, limits: Limits) -> tuple[int, int]:
+    if len(data) < pos + 4:
+        raise XdrDecodeError("ends inside a word", offset=pos)
+    return struct.unpack_from(">I", data, pos)[0], pos + 4
+
+
+def encode_result(value: int, out: list[bytes]) -> None:
+    encode_word((value,), out)
+
+
+ECHO = Procedure(9999, 2, 7, "ECHO", encode_word, decode_word, encode_result, decode_word)
+
+
+def table(policy: RetryPolicy = EVERY_SECOND, **more: Any) -> CallTable:
+    return CallTable(policy, first_xid=0x1000, random=lambda: 0.5, **more)
+
+
+def opened(calls: CallTable, now: float = 0.0, deadline: float = 10.0, word: int = 5) -> PendingCall:
+    return calls.open(ECHO, (word,), NONE, NONE, now=now, deadline=deadline)
+
+
+def reply(xid: int, *words: int) -> bytes:
+    return struct.pack(f">{1 + len(words)}I", xid, *words)
+
+
+def success(xid: int, word: int) -> bytes:
+    return reply(xid, 1, 0, 0, 0, 0, word)
+
+
+def test_a_call_is_header_credential_verifier_and_arguments() -> None:
+    calls = table()
+    call = calls.open(ECHO, (0xABCD,), (1, b"\1\2\3"), (6, b"\xff"), now=0, deadline=1)
+    assert call.message == bytes.fromhex(
+        "00001000 00000000 00000002 0000270f 00000002 00000007"
+        "00000001 00000003 01020300 00000006 00000001 ff000000 0000abcd"
+    )
+
+
+def test_first_xids_are_random_and_later_ones_count_up() -> None:
+    firsts = {opened(CallTable()).xid for _ in range(8)}
+    assert len(firsts) == 8
+    calls = CallTable(first_xid=0xFFFF_FFFF)
+    assert [opened(calls).xid for _ in range(3)] == [0xFFFF_FFFF, 0, 1]
+
+
+def test_an_xid_in_use_is_not_given_again() -> None:
+    calls = CallTable(first_xid=0)
+    first = opened(calls)
+    calls._next_xid = 0
+    assert opened(calls).xid == 1
+    calls.receive(success(first.xid, 1))
+
+
+def test_replies_find_their_calls_in_any_order() -> None:
+    calls = table()
+    pending = [opened(calls, word=word) for word in range(4)]
+    for call in reversed(pending):
+        assert calls.receive(success(call.xid, call.xid * 2)) is call
+    assert [call.result() for call in pending] == [call.xid * 2 for call in pending]
+    assert len(calls) == 0
+    assert calls.next_time() is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"\0\0\x10",
+        b"\0\0\x10\0",
+        b"\0\0\x10\0\0\0\0",
+        success(0x1001, 5),
+        success(0xDEAD, 5),
+        reply(0x1000, 0, 2, 9999, 2, 7, 0, 0, 0, 0),
+        reply(0x1000, 2, 0, 0, 0, 0, 5),
+    ],
+    ids=["empty", "3 bytes", "xid only", "7 bytes", "the next xid", "foreign xid", "a call", "neither call nor reply"],
+)
+def test_what_answers_nothing_is_ignored_and_the_call_still_completes(message: bytes) -> None:
+    calls = table()
+    call = opened(calls)
+    assert calls.receive(message) is None
+    assert not call.done
+    assert calls.receive(success(call.xid, 5)) is call
+    assert call.result() == 5
+
+
+def test_a_second_reply_changes_nothing() -> None:
+    calls = table()
+    call = opened(calls)
+    calls.receive(success(call.xid, 5))
+    assert calls.receive(success(call.xid, 6)) is None
+    assert call.result() == 5
+
+
+def test_a_reply_after_the_deadline_is_ignored_and_does_not_disturb_the_next_call() -> None:
+    calls = table()
+    late = opened(calls, deadline=1.0)
+    calls.due(0.0)
+    calls.due(1.0)
+    assert late.done
+    current = opened(calls, now=1.0)
+    assert calls.receive(success(late.xid, 1)) is None
+    assert calls.receive(success(current.xid, 2)) is current
+    with pytest.raises(RpcTimeout):
+        late.result()
+
+
+def test_a_call_is_sent_again_with_the_same_bytes_until_its_deadline() -> None:
+    calls = table()
+    call = opened(calls, deadline=3.5)
+    sent, now = [], 0.0
+    while (when := calls.next_time()) is not None:
+        now = when
+        sent += [(now, other.message) for other in calls.due(now)]
+    assert sent == [(at, call.message) for at in (0.0, 1.0, 2.0, 3.0)]
+    assert now == 3.5
+    with pytest.raises(RpcTimeout, match=r"no reply to ECHO before its deadline.*sent 4 times"):
+        call.result()
+    assert calls.timeouts == 1
+
+
+def test_nothing_is_due_before_its_time() -> None:
+    calls = table()
+    call = opened(calls)
+    assert calls.due(0.0) == [call]
+    assert calls.due(0.999) == []
+    assert calls.due(1.0) == [call]
+
+
+def test_maybe_sends_once_and_waits_until_the_deadline() -> None:
+    calls = table(MAYBE)
+    call = opened(calls, deadline=60)
+    assert calls.due(0.0) == [call]
+    assert calls.next_time() == 60
+    assert calls.due(59.9) == []
+    calls.due(60)
+    with pytest.raises(RpcTimeout, match="sent once"):
+        call.result()
+
+
+def test_after_a_lost_connection_every_pending_call_is_due_with_its_old_bytes() -> None:
+    calls = table(MAYBE)
+    first, second, answered = (opened(calls, word=word) for word in range(3))
+    calls.due(0.0)
+    calls.receive(success(answered.xid, 0))
+    calls.resend(0.5)
+    assert calls.next_time() == 0.5
+    assert calls.due(0.5) == [first, second]
+    assert calls.next_time() == 10.0
+    assert calls.due(9.9) == []
+
+
+def test_a_deadline_stands_whatever_is_resent() -> None:
+    calls = table(MAYBE)
+    call = opened(calls, deadline=2.0)
+    calls.due(0.0)
+    calls.resend(5.0)
+    assert calls.due(5.0) == []
+    with pytest.raises(RpcTimeout):
+        call.result()
+
+
+def test_every_pending_call_fails_with_the_connection() -> None:
+    calls = table()
+    answered, *pending = (opened(calls) for _ in range(3))
+    calls.receive(success(answered.xid, 9))
+    calls.fail_all(Disconnected("gone"))
+    assert len(calls) == 0
+    assert answered.result() == 9
+    for call in pending:
+        with pytest.raises(Disconnected, match="gone"):
+            call.result()
+
+
+def test_a_timeout_says_what_stood_in_the_way() -> None:
+    calls = table(MAYBE)
+    call = opened(calls, deadline=1.0)
+    calls.due(0.0)
+    calls.note("[::1]:2049: Connection refused")
+    calls.due(1.0)
+    with pytest.raises(RpcTimeout, match=r"\[::1\]:2049: Connection refused"):
+        call.result()
+
+
+AUTH = (0, 0)
+ANSWERS = [
+    ("RPC_MISMATCH", (1, 1, 0, 3, 4), RpcMismatch, {"low": 3, "high": 4}),
+    ("AUTH_ERROR", (1, 1, 1, 5), AuthRefused, {"stat": 5}),
+    ("PROG_UNAVAIL", (1, 0, *AUTH, 1), ProgramUnavailable, {}),
+    ("PROG_MISMATCH", (1, 0, *AUTH, 2, 2, 3), ProgramMismatch, {"low": 2, "high": 3}),
+    ("PROC_UNAVAIL", (1, 0, *AUTH, 3), ProcedureUnavailable, {}),
+    ("GARBAGE_ARGS", (1, 0, *AUTH, 4), GarbageArguments, {}),
+    ("SYSTEM_ERR", (1, 0, *AUTH, 5), RemoteSystemError, {}),
+    ("accept_stat 6", (1, 0, *AUTH, 6), BadReply, {}),
+    ("reply_stat 2", (1, 2, *AUTH, 0), BadReply, {}),
+    ("reject_stat 2", (1, 1, 2), BadReply, {}),
+    ("result missing", (1, 0, *AUTH, 0), BadReply, {}),
+    ("result too long", (1, 0, *AUTH, 0, 5, 5), BadReply, {}),
+    ("status missing", (1, 0, *AUTH), BadReply, {}),
+    ("verifier cut", (1, 0, 0, 400), BadReply, {}),
+    ("verifier over 400 bytes", (1, 0, 0, 404, *[0] * 101, 0, 5), BadReply, {}),
+    ("mismatch without versions", (1, 0, *AUTH, 2), BadReply, {}),
+    ("header only", (1,), BadReply, {}),
+]
+
+
+@pytest.mark.parametrize(("words", "error", "fields"), [row[1:] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
+def test_each_answer_has_its_error(words: tuple[int, ...], error: type[Exception], fields: dict[str, int]) -> None:
+    calls = table()
+    call = opened(calls)
+    assert calls.receive(reply(call.xid, *words)) is call
+    with pytest.raises(error) as raised:
+        call.result()
+    assert {name: getattr(raised.value, name) for name in fields} == fields
+
+
+def test_a_denied_reply_with_a_body_is_denied_and_its_body_never_decoded() -> None:
+    def explode(data: bytes, pos: int, limits: Limits) -> tuple[int, int]:
+        raise AssertionError("decoded")
+
+    calls = table()
+    never = Procedure(9999, 2, 7, "ECHO", encode_word, decode_word, lambda value, out: None, explode)
+    call = calls.open(never, (1,), NONE, NONE, now=0, deadline=1)
+    calls.receive(reply(call.xid, 1, 1, 1, 1, 0, 0, 0, 0, 5))
+    with pytest.raises(AuthRefused):
+        call.result()
+
+
+def test_every_truncation_of_a_good_reply_is_ignored_or_a_bad_reply() -> None:
+    whole = success(0x1000, 5)
+    for length in range(len(whole)):
+        calls = table()
+        call = opened(calls)
+        if calls.receive(whole[:length]) is None:
+            assert length < 8
+            assert not call.done
+            continue
+        with pytest.raises(BadReply):
+            call.result()
+
+
+def test_trailing_bytes_pass_where_the_limits_say_so() -> None:
+    calls = table(limits=Limits(accept_trailing_bytes=True))
+    call = opened(calls)
+    calls.receive(success(call.xid, 5) + b"junk")
+    assert call.result() == 5
+
+
+def test_arguments_that_do_not_fit_open_no_call() -> None:
+    calls = table()
+    with pytest.raises(XdrEncodeError):
+        opened(calls, word=-1)
+    assert len(calls) == 0
+    assert opened(calls).xid == 0x1000
+
+
+def test_a_result_cannot_be_had_before_its_reply() -> None:
+    call = opened(table())
+    with pytest.raises(RuntimeError, match="ECHO has no reply yet"):
+        call.result()
+
+
+def test_a_fast_caller_does_not_pile_up_timers() -> None:
+    calls = table(MAYBE)
+    for _ in range(10_000):
+        call = opened(calls, deadline=1000.0)
+        calls.due(0.0)
+        calls.receive(success(call.xid, 1))
+    assert len(calls._timers) < 200

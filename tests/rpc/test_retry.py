@@ -1,0 +1,85 @@
+"""Pauses between transmissions: growth, ceiling, jitter, deadline."""
+
+from itertools import pairwise
+from math import inf
+
+import pytest
+
+from nfsrpc.rpc.retry import AT_LEAST_ONCE, MAYBE, Backoff, RetryPolicy, Schedule
+
+MIDDLE = 0.5
+"""The random number that leaves a pause as long as the policy says."""
+
+
+def sendings(policy: RetryPolicy, deadline: float, random: float = MIDDLE) -> list[float]:
+    """When a call that begins at 100 is sent, if each transmission happens exactly when it is due."""
+    schedule = Schedule(policy, 100.0, 100.0 + deadline, lambda: random)
+    times = []
+    while schedule.due != inf:
+        times.append(round(schedule.due - 100.0, 6))
+        schedule.sent(schedule.due)
+    return times
+
+
+@pytest.mark.parametrize(
+    ("policy", "deadline", "expected"),
+    [
+        (RetryPolicy(first=1, jitter=0), 10, [0, 1, 3, 7]),
+        (RetryPolicy(first=1, jitter=0, ceiling=2), 10, [0, 1, 3, 5, 7, 9]),
+        (RetryPolicy(first=1, factor=1, ceiling=1, jitter=0), 3.5, [0, 1, 2, 3]),
+        (RetryPolicy(first=1, jitter=0, transmissions=3), 100, [0, 1, 3]),
+        (RetryPolicy(first=5, jitter=0), 5, [0]),
+        (MAYBE, 1000, [0]),
+    ],
+)
+def test_a_call_is_sent_after_growing_pauses_until_its_deadline(
+    policy: RetryPolicy, deadline: float, expected: list[float]
+) -> None:
+    assert sendings(policy, deadline) == expected
+
+
+def test_the_default_waits_no_longer_than_its_ceiling_between_transmissions() -> None:
+    times = sendings(AT_LEAST_ONCE, 120)
+    pauses = [round(later - earlier, 6) for earlier, later in pairwise(times)]
+    assert pauses[0] == pytest.approx(0.7)
+    assert max(pauses) == pytest.approx(15)
+    assert pauses == sorted(pauses)
+
+
+@pytest.mark.parametrize(("random", "pause"), [(0.0, 0.9), (0.5, 1.0), (1.0, 1.1)])
+def test_jitter_lengthens_or_shortens_a_pause_by_its_fraction(random: float, pause: float) -> None:
+    assert Backoff(RetryPolicy(first=1, jitter=0.1), lambda: random).next() == pytest.approx(pause)
+
+
+def test_jitter_of_one_pause_does_not_carry_over_to_the_next() -> None:
+    backoff = Backoff(RetryPolicy(first=1, factor=2, jitter=0.5), lambda: 1.0)
+    assert [backoff.next() for _ in range(3)] == pytest.approx([1.5, 3, 6])
+
+
+def test_a_late_transmission_counts_its_pause_from_when_it_happened() -> None:
+    schedule = Schedule(RetryPolicy(first=1, jitter=0), 0.0, 60.0, lambda: MIDDLE)
+    schedule.sent(0.4)
+    assert schedule.due == pytest.approx(1.4)
+
+
+def test_the_deadline_itself_is_too_late() -> None:
+    schedule = Schedule(AT_LEAST_ONCE, 0.0, 5.0)
+    assert not schedule.expired(4.999)
+    assert schedule.expired(5.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"first": 0},
+        {"first": -1},
+        {"factor": 0.5},
+        {"ceiling": 0.1},
+        {"jitter": 1},
+        {"jitter": -0.1},
+        {"transmissions": 0},
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"pauses|at least once"):
+        RetryPolicy(**wrong)  # type: ignore[arg-type]
