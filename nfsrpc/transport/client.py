@@ -1,0 +1,171 @@
+"""The blocking client: one association, any number of calls in flight, any number of threads.
+
+The state machine is `nfsrpc.rpc.calls`; what is here moves bytes between it
+and a socket. Whichever thread waits for a call first reads the socket for all
+of them; the others sleep until it has something for them or goes.
+"""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from nfsrpc.auth.base import Credential
+from nfsrpc.rpc.calls import CallTable, PendingCall
+from nfsrpc.rpc.errors import Disconnected, RpcError
+from nfsrpc.xdr import Procedure
+
+CALL_TIMEOUT = 30.0
+"""Seconds that a call may take where the caller names no other time: no call waits for ever."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds that a TCP connection may take to come about."""
+
+
+class Client(ABC):
+    """A blocking client of one server: what UDP and TCP have in common. Made by `connect_udp` and `connect_tcp`.
+
+    It is a `nfsrpc.xdr.Caller`, so that a generated client class can be built on it;
+    `submit` and `wait` keep several calls in flight. It may be used by several
+    threads at once. As a context manager it closes itself.
+    """
+
+    def __init__(
+        self, table: CallTable, credential: Credential, timeout: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._table = table
+        self._credential = credential
+        self._timeout = timeout
+        self._clock = clock
+        self._turn_over = threading.Condition(threading.Lock())
+        self._reading = False
+        self._closed = False
+
+    def call(self, procedure: Procedure, args: tuple[Any, ...], *, timeout: float | None = None) -> Any:
+        """Call `procedure`, wait at most `timeout` seconds (None: the client's own time), return the decoded result.
+
+        Raises the errors of `nfsrpc.rpc.errors`: `RpcTimeout` at the deadline, `Disconnected` when
+        the connection is lost for good, `BadReply`, or what the server answered;
+        `nfsrpc.xdr.XdrEncodeError` for arguments that do not fit their types.
+        """
+        return self.wait(self.submit(procedure, args, timeout=timeout))
+
+    def submit(self, procedure: Procedure, args: tuple[Any, ...], *, timeout: float | None = None) -> PendingCall:
+        """Send a call and return without waiting. The deadline runs from now; `wait` brings the result."""
+        credential = self._credential
+        with self._turn_over:
+            if self._closed:
+                raise Disconnected("the client has been closed")
+            now = self._clock()
+            call = self._table.open(
+                procedure,
+                args,
+                credential.opaque(),
+                credential.verifier(),
+                now=now,
+                deadline=now + (self._timeout if timeout is None else timeout),
+            )
+            self._transmit(now)
+            if self._reading:
+                self._wake()
+        return call
+
+    def wait(self, call: PendingCall) -> Any:
+        """The decoded result of `call`, once it is there. Raises as `call` does."""
+        try:
+            while not call.done:
+                self._turn(call)
+        except BaseException:
+            self.cancel(call)
+            raise
+        return call.result()
+
+    def cancel(self, call: PendingCall) -> None:
+        """Give `call` up: a reply that still comes is ignored. The server may have executed it."""
+        with self._turn_over:
+            self._table.fail(call, RpcError(f"{call.procedure.name} was given up"))
+
+    def _turn(self, call: PendingCall) -> None:
+        """Bring `call` a step nearer to its end: read for everybody, or sleep until the thread that does has news."""
+        with self._turn_over:
+            if self._reading:
+                self._turn_over.wait()
+                return
+            now = self._clock()
+            self._transmit(now)
+            when = self._table.next_time()
+            if when is None or call.done:
+                self._turn_over.notify_all()
+                return
+            self._reading = True
+        messages: list[bytes] = []
+        try:
+            messages = self._exchange(max(0.0, when - now))
+        except RpcError as broken:
+            with self._turn_over:
+                self._table.fail_all(broken)
+        finally:
+            with self._turn_over:
+                self._reading = False
+                self._take(messages)
+                self._turn_over.notify_all()
+
+    def _take(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self._table.receive(message)
+
+    def _transmit(self, now: float) -> None:
+        timeouts = self._table.timeouts
+        for call in self._table.due(now):
+            self._send(call)
+        if self._table.timeouts != timeouts:
+            self._overdue()
+
+    def close(self) -> None:
+        """End the association; calls still pending fail with `Disconnected`."""
+        with self._turn_over:
+            if self._closed:
+                return
+            self._closed = True
+            self._table.fail_all(Disconnected("the client has been closed"))
+            if self._reading:
+                self._wake()
+                self._turn_over.wait_for(lambda: not self._reading)
+            self._shut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    @abstractmethod
+    def peer(self) -> str:
+        """The address that calls go to now, as text."""
+
+    @abstractmethod
+    def _send(self, call: PendingCall) -> None:
+        """Send the call's bytes without waiting. Called with the lock held; never raises for what a network does."""
+
+    @abstractmethod
+    def _exchange(self, timeout: float) -> list[bytes]:
+        """Wait at most `timeout` seconds for something to happen, return the messages that came.
+
+        Called without the lock, by one thread at a time. `RpcError` ends every pending call.
+        """
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """Make the `_exchange` of another thread return."""
+
+    @abstractmethod
+    def _overdue(self) -> None:
+        """A call has just failed at its deadline. Called with the lock held."""
+
+    @abstractmethod
+    def _shut(self) -> None:
+        """Give up all descriptors. Called with the lock held."""

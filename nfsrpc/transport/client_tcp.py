@@ -1,0 +1,269 @@
+"""The blocking client over TCP (RFC 5531 §11): records on a stream, which is made anew when it breaks."""
+
+import errno
+import os
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from nfsrpc.auth.base import Credential
+from nfsrpc.auth.none import NoneCredential
+from nfsrpc.rpc.calls import CallTable, PendingCall
+from nfsrpc.rpc.errors import Disconnected, RecordError, RpcTimeout
+from nfsrpc.rpc.record import RecordReader, frame
+from nfsrpc.rpc.retry import AT_LEAST_ONCE, MAYBE, Backoff, RetryPolicy
+from nfsrpc.xdr import DEFAULT_LIMITS, Limits
+
+from .address import SocketAddress, Waker, open_socket, resolve
+from .client import CALL_TIMEOUT, CONNECT_TIMEOUT, Client
+
+_CHUNK = 1 << 18
+_IOV = 64
+"""Buffers handed to one sendmsg; far below IOV_MAX everywhere."""
+
+
+class TcpClient(Client):
+    """A `Client` over one TCP connection at a time.
+
+    A lost connection is made anew, at once the first time and then after the
+    pauses of `policy`, and every call whose deadline has not come is sent again
+    with its old xid, so that a server that keeps its replies does not execute it
+    twice. With the policy `MAYBE` pending calls fail with `Disconnected` instead.
+    A call that runs into its deadline takes the connection with it: one that
+    has gone dead without a word is not used again.
+    """
+
+    def __init__(
+        self,
+        addresses: list[SocketAddress],
+        table: CallTable,
+        credential: Credential,
+        timeout: float,
+        *,
+        policy: RetryPolicy,
+        limits: Limits,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        source_ports: Iterable[int] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(table, credential, timeout, clock)
+        self._addresses = deque(addresses)
+        self._limits = limits
+        self._policy = policy
+        self._connect_timeout = connect_timeout
+        self._source_ports = tuple(source_ports)
+        self._waker = Waker()
+        self._unsent: deque[memoryview] = deque()
+        self._sock: socket.socket | None = None
+        self._up = False
+        self._next_attempt = 0.0
+        self._backoff = Backoff(policy)
+        self._attempt_ends = 0.0
+        self._refusals = 0
+        self._reason = "not connected"
+        self._silent = False
+        self._reader = RecordReader(limits)
+        try:
+            self._first_connection()
+        except BaseException:
+            self._shut()
+            raise
+
+    def _first_connection(self) -> None:
+        """Connect to the first address that answers. Nothing listening is said at once, not retried."""
+        while not self._up:
+            self._connect_step(self._connect_timeout)
+            if self._refusals == len(self._addresses):
+                raise RpcTimeout(self._reason) if self._silent else Disconnected(self._reason)
+
+    @property
+    def peer(self) -> str:
+        """The server's address, as text."""
+        return str(self._addresses[0])
+
+    def _send(self, call: PendingCall) -> None:
+        if not self._up:
+            return
+        self._unsent.extend(map(memoryview, frame([call.message])))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what the socket takes now. Called with the lock held."""
+        unsent = self._unsent
+        try:
+            while unsent and self._sock is not None:
+                sent = self._sock.sendmsg([unsent[at] for at in range(min(len(unsent), _IOV))])
+                while sent:
+                    head = unsent.popleft()
+                    if sent < len(head):
+                        unsent.appendleft(head[sent:])
+                        break
+                    sent -= len(head)
+        except BlockingIOError:
+            return
+        except OSError:
+            # The reading side learns of it in a moment, with whatever the server still had to say.
+            unsent.clear()
+
+    def _exchange(self, timeout: float) -> list[bytes]:
+        if not self._up:
+            self._connect_step(timeout)
+            return []
+        assert self._sock is not None
+        events = select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
+        ready = self._await(self._sock, events, timeout)
+        if ready & select.POLLOUT:
+            with self._turn_over:
+                self._flush()
+        if not ready & ~select.POLLOUT:
+            return []
+        return self._receive(self._sock)
+
+    def _receive(self, sock: socket.socket) -> list[bytes]:
+        try:
+            data = sock.recv(_CHUNK)
+        except BlockingIOError:
+            return []
+        except OSError as broken:
+            self._lost(f"{self.peer}: {broken.strerror}")
+            return []
+        if not data:
+            self._lost(f"{self.peer} closed the connection")
+            return []
+        try:
+            messages = self._reader.feed(data)
+        except RecordError:
+            with self._turn_over:
+                self._drop()
+            raise
+        if messages:
+            self._backoff = Backoff(self._policy)
+            self._next_attempt = 0.0
+        return messages
+
+    def _await(self, sock: socket.socket, events: int, timeout: float) -> int:
+        """Poll the connection and the waker; the events of the connection."""
+        poll = select.poll()
+        poll.register(sock, events)
+        poll.register(self._waker, select.POLLIN)
+        happened = dict(poll.poll(timeout * 1000))
+        if self._waker.fileno() in happened:
+            self._waker.clear()
+        return happened.get(sock.fileno(), 0)
+
+    def _lost(self, reason: str) -> None:
+        with self._turn_over:
+            self._drop()
+            self._reason = reason
+            self._table.note(reason)
+            if self._policy.transmissions == 1:
+                self._table.fail_all(Disconnected(reason))
+
+    def _drop(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+        self._sock = None
+        self._up = False
+        self._unsent.clear()
+
+    def _connect_step(self, timeout: float) -> None:
+        """One step towards a connection: wait out a pause, begin an attempt, or see how one ended."""
+        now = self._clock()
+        if self._sock is None:
+            pause = self._next_attempt - now
+            if pause > 0:
+                self._pause(min(timeout, pause))
+            else:
+                self._begin_attempt(now)
+            return
+        events = self._await(self._sock, select.POLLOUT, min(timeout, max(0.0, self._attempt_ends - now)))
+        if events:
+            self._end_attempt(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        elif self._clock() >= self._attempt_ends:
+            self._end_attempt(errno.ETIMEDOUT)
+
+    def _pause(self, seconds: float) -> None:
+        poll = select.poll()
+        poll.register(self._waker, select.POLLIN)
+        if poll.poll(seconds * 1000):
+            self._waker.clear()
+
+    def _begin_attempt(self, now: float) -> None:
+        to = self._addresses[0]
+        self._attempt_ends = now + self._connect_timeout
+        try:
+            sock = open_socket(to, self._source_ports)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        except OSError as unusable:
+            self._end_attempt(unusable.errno or errno.EIO)
+            return
+        self._sock = sock
+        outcome = sock.connect_ex(to.address)
+        if outcome not in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+            self._end_attempt(outcome)
+
+    def _end_attempt(self, outcome: int) -> None:
+        with self._turn_over:
+            if outcome == 0:
+                self._up = True
+                self._refusals = 0
+                self._reader = RecordReader(self._limits)
+                # The pause of the next attempt counts from here unless a reply comes first: a server that takes
+                # connections only to close them is not stormed.
+                self._next_attempt = self._clock() + self._backoff.next()
+                self._table.resend(self._clock())
+                return
+            self._silent = outcome == errno.ETIMEDOUT
+            self._reason = f"{self.peer}: {os.strerror(outcome)}"
+            self._drop()
+            self._table.note(self._reason)
+            self._addresses.rotate(-1)
+            self._refusals += 1
+            if self._refusals % len(self._addresses) == 0:
+                self._next_attempt = self._clock() + self._backoff.next()
+
+    def _wake(self) -> None:
+        self._waker.wake()
+
+    def _overdue(self) -> None:
+        if self._up and not self._reading and not len(self._table):
+            self._drop()
+
+    def _shut(self) -> None:
+        self._drop()
+        self._waker.close()
+
+
+def connect_tcp(
+    host: str,
+    port: int,
+    *,
+    credential: Credential | None = None,
+    timeout: float = CALL_TIMEOUT,
+    connect_timeout: float = CONNECT_TIMEOUT,
+    limits: Limits = DEFAULT_LIMITS,
+    policy: RetryPolicy = AT_LEAST_ONCE,
+    source_ports: Iterable[int] = (),
+) -> TcpClient:
+    """A blocking client, connected to the server at `host` (name, IPv4 or IPv6 address) and `port`, over TCP.
+
+    `timeout` is what a call may take in seconds unless it says otherwise, `connect_timeout` what
+    the connection may take; `policy` paces re-connection, `MAYBE` forbids to send a call twice;
+    `source_ports` are the local ports to try first. Raises `HostUnknown`, `Disconnected`
+    where nothing listens, `RpcTimeout` where nothing answers.
+    """
+    own = NoneCredential() if credential is None else credential
+    return TcpClient(
+        resolve(host, port, socket.SOCK_STREAM),
+        # A stream delivers or breaks: nothing is sent twice by the clock alone.
+        CallTable(MAYBE, limits),
+        own,
+        timeout,
+        policy=policy,
+        limits=limits,
+        connect_timeout=connect_timeout,
+        source_ports=source_ports,
+    )

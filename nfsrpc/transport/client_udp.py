@@ -1,0 +1,168 @@
+"""The blocking client over UDP (RFC 5531 §10): one datagram a message, sent again until a reply or the deadline."""
+
+import errno
+import select
+import socket
+import time
+from collections.abc import Callable, Iterable
+
+from nfsrpc.auth.base import Credential
+from nfsrpc.auth.none import NoneCredential
+from nfsrpc.rpc.calls import CallTable, PendingCall
+from nfsrpc.rpc.errors import RpcError
+from nfsrpc.rpc.retry import AT_LEAST_ONCE, RetryPolicy
+from nfsrpc.xdr import DEFAULT_LIMITS, Limits
+
+from .address import SocketAddress, Waker, open_socket, resolve
+from .client import CALL_TIMEOUT, Client
+
+MAX_DATAGRAM = 65507
+"""Payload of the largest UDP datagram over IPv4."""
+_RECEIVE_BUFFER = 1 << 20
+_MAX_BATCH = 64
+
+
+class MessageTooLong(RpcError):
+    """The call does not fit a datagram."""
+
+
+class UdpClient(Client):
+    """A `Client` over a connected UDP socket: the kernel and then we drop what comes from any other address.
+
+    An ICMP error ("port unreachable") is no verdict: the server may be starting
+    up. The next address of the host is tried, after the last one the calls go on
+    being sent until their deadlines.
+    """
+
+    def __init__(
+        self,
+        addresses: list[SocketAddress],
+        table: CallTable,
+        credential: Credential,
+        timeout: float,
+        *,
+        source_ports: Iterable[int] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(table, credential, timeout, clock)
+        self._source_ports = tuple(source_ports)
+        self._addresses = list(addresses)
+        self._untried = len(self._addresses)
+        self._answered = False
+        self._trouble: OSError | None = None
+        self._waker = Waker()
+        self._connect()
+
+    def _connect(self) -> None:
+        """Take the first address of the list that the machine has a route to."""
+        trouble: OSError | None = None
+        while self._addresses:
+            to = self._addresses[0]
+            try:
+                self._sock = _connected(to, self._source_ports)
+            except OSError as error:
+                trouble = error
+                self._addresses.pop(0)
+                continue
+            self._to = to
+            self._poll = select.poll()
+            self._poll.register(self._sock, select.POLLIN)
+            self._poll.register(self._waker, select.POLLIN)
+            return
+        self._waker.close()
+        raise RpcError(f"no way to the server: {trouble}")
+
+    @property
+    def peer(self) -> str:
+        """The server's address, as text."""
+        return str(self._to)
+
+    def _send(self, call: PendingCall) -> None:
+        try:
+            self._sock.send(call.message)
+        except OSError as trouble:
+            if trouble.errno == errno.EMSGSIZE:
+                self._table.fail(call, MessageTooLong(f"a call of {len(call.message)} bytes does not fit a datagram"))
+                return
+            # Refused by ICMP for an earlier datagram, no buffer, no route at the moment: as good as lost on the way.
+            self._trouble = trouble
+
+    def _exchange(self, timeout: float) -> list[bytes]:
+        messages: list[bytes] = []
+        if self._trouble is None:
+            ready = self._poll.poll(timeout * 1000)
+            if any(descriptor == self._waker.fileno() for descriptor, _ in ready):
+                self._waker.clear()
+            self._drain(messages)
+        if self._trouble is not None:
+            with self._turn_over:
+                self._unreachable(self._trouble)
+        return messages
+
+    def _drain(self, messages: list[bytes]) -> None:
+        most = min(max(1, len(self._table)), _MAX_BATCH)
+        try:
+            while len(messages) < most:
+                data, source = self._sock.recvfrom(MAX_DATAGRAM + 1)
+                if source == self._to.address:
+                    messages.append(data)
+                    self._answered = True
+        except BlockingIOError:
+            return
+        except OSError as trouble:
+            self._trouble = trouble
+
+    def _unreachable(self, trouble: OSError) -> None:
+        self._trouble = None
+        self._table.note(f"{self._to}: {trouble.strerror}")
+        if self._answered or len(self._addresses) == 1:
+            return
+        self._addresses.append(self._addresses.pop(0))
+        self._poll.unregister(self._sock)
+        self._sock.close()
+        self._connect()
+        if self._untried > 1:
+            self._untried -= 1
+            self._table.resend(self._clock())
+
+    def _wake(self) -> None:
+        self._waker.wake()
+
+    def _overdue(self) -> None:
+        """Nothing to do: a datagram socket has no state that could have gone bad."""
+
+    def _shut(self) -> None:
+        self._sock.close()
+        self._waker.close()
+
+
+def _connected(to: SocketAddress, source_ports: Iterable[int]) -> socket.socket:
+    sock = open_socket(to, source_ports)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        sock.connect(to.address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def connect_udp(
+    host: str,
+    port: int,
+    *,
+    credential: Credential | None = None,
+    timeout: float = CALL_TIMEOUT,
+    limits: Limits = DEFAULT_LIMITS,
+    policy: RetryPolicy = AT_LEAST_ONCE,
+    source_ports: Iterable[int] = (),
+) -> UdpClient:
+    """A blocking client of the server at `host` (name, IPv4 or IPv6 address) and `port`, over UDP.
+
+    `timeout` is what a call may take in seconds unless it says otherwise; `policy` when it
+    is sent again (`MAYBE`: never); `source_ports` the local ports to try first. Nothing is
+    sent yet. Raises `HostUnknown`, or `RpcError` where no address has a route.
+    """
+    table = CallTable(policy, limits)
+    own = NoneCredential() if credential is None else credential
+    return UdpClient(resolve(host, port, socket.SOCK_DGRAM), table, own, timeout, source_ports=source_ports)
