@@ -1,0 +1,72 @@
+"""Identifiers of the .x file as Python writes them: the same, with ``_`` behind what Python or generated code needs."""
+
+from __future__ import annotations
+
+import keyword
+from enum import IntEnum
+
+from ..model import (
+    Array,
+    Boolean,
+    FixedArray,
+    FixedOpaque,
+    Floating,
+    Integer,
+    Opaque,
+    Optional,
+    Ref,
+    String,
+    Type,
+    Void,
+)
+
+BUILTINS_USED = frozenset(
+    ("bool", "bytes", "dict", "float", "int", "len", "list", "new", "range", "tuple", "Exception")
+)
+_ENUM_ATTRIBUTES = frozenset(name for name in dir(IntEnum) if not name.startswith("__")) | {"mro", "name", "value"}
+
+
+def attribute(name: str) -> str:
+    """Return the name of a field, a method or an argument."""
+    return name + "_" if keyword.iskeyword(name) or name in ("self", "None", "__slots__") else name
+
+
+def top_level(name: str) -> str:
+    """Return the name of a type, a constant or anything else that lives in the module itself."""
+    return name + "_" if keyword.iskeyword(name) or name in BUILTINS_USED else name
+
+
+def enum_member(name: str) -> str:
+    """Return the name of a member inside its enum class, which has attributes of its own."""
+    return name + "_" if keyword.iskeyword(name) or name in _ENUM_ATTRIBUTES else name
+
+
+def annotation(type: Type) -> str:
+    """Return the Python type of a field's value."""
+    match type:
+        case Integer():
+            return "int"
+        case Floating(bits):
+            return "float" if bits < 128 else "_Quadruple"
+        case Boolean():
+            return "bool"
+        case Void():
+            return "None"
+        case FixedOpaque() | Opaque() | String():
+            return "bytes"
+        case FixedArray(element) | Array(element):
+            return f"list[{annotation(element)}]"
+        case Optional(element):
+            inner = annotation(element)
+            return inner if inner.endswith("| None") else f"{inner} | None"
+        case Ref(name):
+            return top_level(name)
+
+
+def docstring(text: str, indent: str) -> list[str]:
+    """Return the lines of a docstring that shows `text` as it is."""
+    safe = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').replace("\t", "    ")
+    lines = safe.split("\n")
+    if len(lines) == 1:
+        return [f'{indent}"""{lines[0]}{" " if lines[0].endswith(chr(34)) else ""}"""']
+    return [f'{indent}"""{lines[0]}', *(f"{indent}{line}".rstrip() for line in lines[1:]), f'{indent}"""']

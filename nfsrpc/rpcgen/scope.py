@@ -1,0 +1,139 @@
+"""Names of one specification, and the values of its constants (RFC 4506 §6.4, RFC 5531 §12.3)."""
+
+from __future__ import annotations
+
+from .ast import (
+    Binary,
+    Const,
+    Declaration,
+    Definition,
+    EnumBody,
+    Expression,
+    Name,
+    Number,
+    Program,
+    StructBody,
+    Typedef,
+    TypeDefinition,
+    UnionBody,
+)
+from .cursor import did_you_mean
+from .expressions import ExpressionError, evaluate
+from .source import Report, Span
+
+PREDEFINED_CONSTANTS = {"TRUE": 1, "FALSE": 0}
+
+
+class Scope:
+    """The one name space that constants, enum members, types and programs share.
+
+    `types` maps a name to the span of its definition; `places` every name to its span.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.places: dict[str, Span] = {}
+        self.types: dict[str, Span] = {}
+        self.values: dict[str, int] = {}
+        self._expressions: dict[str, Expression] = {}
+        self._evaluating: list[str] = []
+
+    def collect(self, definitions: list[Definition], defines: list[Const]) -> None:
+        """Enter all names; duplicates are reported with both places."""
+        for definition in definitions:
+            match definition:
+                case Const(name=name, value=value):
+                    self._enter(name)
+                    if value is not None:
+                        self._expressions.setdefault(name.text, value)
+                case TypeDefinition(name=name, body=body):
+                    self._enter_type(name)
+                    self._collect_body(body)
+                case Typedef(name=name, declaration=declaration):
+                    if not self._names_itself(declaration):
+                        self._enter_type(name)
+                    self._collect_declaration(declaration)
+                case Program(name=name):
+                    self._enter(name)
+        for define in defines:
+            if define.name.text not in self.places and define.value is not None:
+                self.places[define.name.text] = define.name.span
+                self._expressions[define.name.text] = define.value
+
+    @staticmethod
+    def _names_itself(declaration: Declaration) -> bool:
+        # C's `typedef struct foo {...} foo;` and `typedef struct foo foo;` name one type twice.
+        specifier = declaration.type
+        own = specifier.name if hasattr(specifier, "name") else None
+        return own is not None and declaration.name is not None and own.text == declaration.name.text
+
+    def _collect_declaration(self, declaration: Declaration | None) -> None:
+        if declaration is not None and isinstance(declaration.type, EnumBody | StructBody | UnionBody):
+            if declaration.type.name is not None:
+                self._enter_type(declaration.type.name)
+            self._collect_body(declaration.type)
+
+    def _collect_body(self, body: EnumBody | StructBody | UnionBody) -> None:
+        match body:
+            case EnumBody(members=members):
+                previous: Name | None = None
+                for member in members:
+                    self._enter(member.name)
+                    self._expressions.setdefault(member.name.text, member.value or _successor(previous, member.name))
+                    previous = member.name
+            case StructBody(fields=fields):
+                for declaration in fields:
+                    self._collect_declaration(declaration)
+            case UnionBody(discriminant=discriminant, arms=arms):
+                self._collect_declaration(discriminant)
+                for arm in arms:
+                    self._collect_declaration(arm.declaration)
+
+    def _enter_type(self, name: Name) -> None:
+        self._enter(name)
+        self.types.setdefault(name.text, name.span)
+
+    def _enter(self, name: Name) -> None:
+        if name.text in self.places:
+            self.duplicate(f"{name.text!r} is defined twice", name.span, self.places[name.text])
+        self.places.setdefault(name.text, name.span)
+
+    def duplicate(self, message: str, span: Span, first: Span) -> None:
+        """Report something that is there twice, with both places."""
+        self.report.error(message, span, related=(("the first one is here", first),))
+
+    def value(self, expression: Expression) -> int | None:
+        """Return the value of a constant expression, or None after reporting why it has none."""
+        try:
+            return evaluate(expression, self._lookup)
+        except ExpressionError as failure:
+            self.report.error(failure.message, failure.span, failure.hint)
+            return None
+
+    def _lookup(self, name: Name) -> int:
+        if name.text in self.values:
+            return self.values[name.text]
+        if name.text not in self._expressions:
+            if name.text in PREDEFINED_CONSTANTS:
+                return PREDEFINED_CONSTANTS[name.text]
+            if name.text in self.places:
+                raise ExpressionError(f"{name.text!r} is not a number", name.span)
+            hint = did_you_mean(name.text, self._expressions)
+            raise ExpressionError(
+                f"{name.text!r} is not defined", name.span, hint or f"give its value with -D {name.text}=VALUE"
+            )
+        if name.text in self._evaluating:
+            raise ExpressionError(f"the value of {name.text!r} depends on itself", name.span)
+        self._evaluating.append(name.text)
+        try:
+            self.values[name.text] = evaluate(self._expressions[name.text], self._lookup)
+        finally:
+            self._evaluating.pop()
+        return self.values[name.text]
+
+
+def _successor(previous: Name | None, name: Name) -> Expression:
+    """Return the value of an enum member that has none written: one more than the one before, as in C."""
+    if previous is None:
+        return Number(0, "0", name.span)
+    return Binary("+", Name(previous.text, name.span), Number(1, "1", name.span), name.span)
