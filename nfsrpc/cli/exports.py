@@ -1,0 +1,51 @@
+"""``nfsrpc exports``: what a server exports, and who has mounted it (as showmount)."""
+
+import click
+
+from nfsrpc.auth import SysCredential
+from nfsrpc.client.mount import MOUNT_PROGRAM, MOUNT_VERSION, MountService, open_client, port_of
+from nfsrpc.client.url import parse_authority
+from nfsrpc.portmap.client import TIMEOUT
+
+from .errors import printable_name
+from .output import print_json, print_table
+from .remote import failing_at
+
+
+@click.command()
+@click.argument("host", metavar="HOST[:PORT]")
+@click.option("-a", "--all", "mounts", is_flag=True, help="Who has mounted what, instead of what is exported.")
+@click.option("--proto", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def exports(host: str, mounts: bool, proto: str, as_json: bool) -> None:
+    """What HOST exports and to whom, as showmount -e says.
+
+    With a port the mount server is asked there, without one the portmapper says where it is.
+    """
+    with failing_at(host):
+        name, given = parse_authority(host)
+        port = port_of(name, given, MOUNT_PROGRAM, MOUNT_VERSION, proto, "mount server")
+        with open_client(name, port, proto, SysCredential(), TIMEOUT) as client:
+            service = MountService(client)
+            if mounts:
+                rows = [(printable_name(line.host), printable_name(line.path)) for line in service.dump()]
+            else:
+                lists = [(line.path, [printable_name(group) for group in line.groups]) for line in service.exports()]
+    if mounts:
+        _print_mounts(rows, as_json)
+    else:
+        _print_exports([(printable_name(path), groups) for path, groups in lists], as_json)
+
+
+def _print_mounts(rows: list[tuple[str, str]], as_json: bool) -> None:
+    if as_json:
+        print_json([{"host": host, "path": path} for host, path in rows])
+    else:
+        print_table(("HOST", "DIRECTORY"), rows)
+
+
+def _print_exports(lists: list[tuple[str, list[str]]], as_json: bool) -> None:
+    if as_json:
+        print_json([{"path": path, "groups": groups} for path, groups in lists])
+    else:
+        print_table(("DIRECTORY", "FOR"), [(path, ", ".join(groups) or "everyone") for path, groups in lists])

@@ -1,0 +1,63 @@
+"""What commands print: tables for people, plain columns for pipes, JSON for programs, progress while it lasts."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+Row = Sequence[str]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_table(headings: Row, rows: Sequence[Row], *, right: frozenset[int] = frozenset()) -> None:
+    """`rows` under `headings`: a table on a terminal, aligned columns elsewhere. `right` are the columns of numbers."""
+    if sys.stdout.isatty():
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for at, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if at in right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console().print(table)
+        return
+    for line in aligned([headings, *rows], right):
+        click.echo(line)
+
+
+def aligned(rows: Sequence[Row], right: frozenset[int] = frozenset()) -> Iterator[str]:
+    """Lines of columns that are as wide as their widest cell, two spaces between, nothing at the line's end."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join(cells).rstrip()
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar with rate and time left on standard error, if that is a terminal; call its value with bytes done."""
+    if not sys.stderr.isatty():
+        yield lambda size: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda size: bar.advance(task, size)

@@ -1,0 +1,1 @@
+"""The client: remote files by URL, blocking."""

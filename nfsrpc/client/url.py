@@ -1,0 +1,143 @@
+"""Addresses of remote files: ``nfs://host[:port]/path?version=2&proto=udp&uid=0``."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import parse_qsl, quote_from_bytes, unquote_to_bytes
+
+PORTMAPPER_PORT = 111
+SHAPE = "nfs://host[:port]/path"
+
+_AUTHORITY = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<name>[^\[\]:@]+))(?::(?P<port>\d{1,5}))?")
+
+
+class BadUrl(ValueError):
+    """What was given is no URL of a remote file; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NfsUrl:
+    """A parsed URL. `path` is bytes, absolute, without ``.`` or empty parts: names are bytes (RFC 1094 §2.3.4).
+
+    `port`, when given, answers for MOUNT and NFS alike; `mount_port` and `nfs_port` stand
+    above it for their program; where neither is given the portmapper on port 111 is
+    asked. `uid` and `gid` are None where this process' own shall be used.
+    """
+
+    host: str
+    path: bytes
+    port: int | None = None
+    proto: str = "tcp"
+    version: int = 2
+    sec: str = "sys"
+    uid: int | None = None
+    gid: int | None = None
+    mount_port: int | None = None
+    nfs_port: int | None = None
+
+    def __str__(self) -> str:
+        return f"nfs://{authority(self.host, self.port)}{quote_from_bytes(self.path)}"
+
+
+def authority(host: str, port: int | None) -> str:
+    """``host``, ``host:port`` or ``[host]:port``, as a URL has it."""
+    bracketed = f"[{host}]" if ":" in host else host
+    return bracketed if port is None else f"{bracketed}:{port}"
+
+
+def parse_authority(text: str) -> tuple[str, int | None]:
+    """Take ``host``, ``host:port``, ``[v6]`` or ``[v6]:port`` apart. Raises `BadUrl`."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        hint = "; an IPv6 address goes into brackets: [::1]:2049" if text.count(":") > 1 else ""
+        raise BadUrl(f"{text!r} is not HOST or HOST:PORT{hint}")
+    host = found["six"] or found["name"]
+    return host, None if found["port"] is None else _port(found["port"])
+
+
+def parse_url(text: str) -> NfsUrl:
+    """Take `text` apart. Raises `BadUrl` with the reason; an argument that is not known is one.
+
+    Arguments: ``version`` (2), ``proto`` (tcp, udp), ``sec`` (sys, none), ``uid``, ``gid``, ``mountport``,
+    ``nfsport``. A path may hold any byte as ``%XX``; ``?`` must be written so.
+    """
+    scheme, mark, rest = text.partition("://")
+    if not mark or scheme.lower() != "nfs":
+        raise BadUrl(f"{text!r} is no NFS URL: it must look like {SHAPE}")
+    place, _, query = rest.partition("?")
+    where, slash, path = place.partition("/")
+    if not where:
+        raise BadUrl(f"{text!r} names no host: it must look like {SHAPE}")
+    if "@" in where:
+        raise BadUrl(f"{text!r}: NFS has no user names in URLs; use ?uid=N&gid=N")
+    try:
+        host, port = parse_authority(where)
+        return NfsUrl(host=host, port=port, path=_path(slash + path), **_arguments(query))
+    except BadUrl as wrong:
+        raise BadUrl(f"{text!r}: {wrong}") from None
+
+
+def _path(quoted: str) -> bytes:
+    names = [name for name in unquote_to_bytes(os.fsencode(quoted)).split(b"/") if name not in (b"", b".")]
+    if b".." in names:
+        raise BadUrl("a remote path cannot hold '..'")
+    if any(b"\0" in name for name in names):
+        raise BadUrl("a remote path cannot hold NUL")
+    return b"/" + b"/".join(names)
+
+
+def _number(text: str, most: int) -> int:
+    if not text.isdecimal() or not text.isascii() or int(text) > most:
+        raise BadUrl(f"{text!r} is not a number from 0 to {most}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    port = _number(text, 65535)
+    if port == 0:
+        raise BadUrl("port 0 cannot be called")
+    return port
+
+
+def _identity(text: str) -> int:
+    return _number(text, 0xFFFF_FFFF)
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if text not in allowed:
+            raise BadUrl(f"{text!r} is not {' or '.join(allowed)}")
+        return text
+
+    return check
+
+
+def _version(text: str) -> int:
+    return int(_one_of("2")(text))
+
+
+_ARGUMENTS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({
+    "version": ("version", _version),
+    "proto": ("proto", _one_of("tcp", "udp")),
+    "sec": ("sec", _one_of("sys", "none")),
+    "uid": ("uid", _identity),
+    "gid": ("gid", _identity),
+    "mountport": ("mount_port", _port),
+    "nfsport": ("nfs_port", _port),
+})
+
+
+def _arguments(query: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in _ARGUMENTS:
+            raise BadUrl(f"unknown argument {name!r}; there are {', '.join(_ARGUMENTS)}")
+        field, convert = _ARGUMENTS[name]
+        try:
+            found[field] = convert(value)
+        except BadUrl as wrong:
+            raise BadUrl(f"argument {name}: {wrong}") from None
+    return found
