@@ -13,7 +13,7 @@ is_root() { [ "$(id -u)" = 0 ]; }
 
 # The first command of the given ones that is Python 3.11 or newer and can make environments.
 find_python() {
-    for candidate in ${PYTHON:-} python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
+    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
         if "$candidate" -c 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             echo "$candidate"
             return

@@ -118,7 +118,7 @@ def show(results: list[measure.Line], running: list[peers.Peer], o: argparse.Nam
 
 def main(argv: list[str]) -> int:
     o = parse(argv)
-    missing = "left out as asked" if o.no_ganesha else peers.ganesha_missing()
+    missing = "nfs-ganesha is left out as asked" if o.no_ganesha else peers.ganesha_missing()
     if not missing:
         enter_namespace(argv)
     console = Console(stderr=o.json == "-")

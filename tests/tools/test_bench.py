@@ -1,0 +1,77 @@
+"""The benchmark runs each operation against our server and believes no wrong answer."""
+
+import json
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "tools" / "benchmark"
+OPERATIONS = ["NULL", "GETATTR", "LOOKUP", "READ", "WRITE", "CREATE", "READDIR"]
+
+
+@pytest.fixture
+def cache(tmp_path_factory, monkeypatch):
+    """The load generator is compiled into a cache of its own: a test must not use yesterday's."""
+    if shutil.which("cc") is None:
+        pytest.skip("not on this machine: cc")
+    directory = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(directory))
+    return directory
+
+
+def bench(*arguments):
+    return subprocess.run(
+        [sys.executable, str(BENCH), "--no-ganesha", "--rounds", "1", "--seconds", "0.1", "--json", "-", *arguments],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def test_every_operation_over_both_transports(cache, tmp_path):
+    done = bench("--workers", "1", "--directory", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)["results"]
+    assert [(r["operation"], r["transport"]) for r in results] == [(o, t) for o in OPERATIONS for t in ("udp", "tcp")]
+    for line in results:
+        assert line["summary"]["rate"] > 0
+        assert line["summary"]["p50"] <= line["summary"]["p99"]
+
+
+def test_an_unknown_operation_is_named(cache):
+    done = bench("--operations", "GETATTR,FROBNICATE")
+    assert done.returncode == 2
+    assert "unknown operation FROBNICATE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (struct.pack(">I", 5), "MNT /: status 5"),
+        (b"", "the reply is too short"),
+    ],
+)
+def test_the_generator_believes_no_wrong_answer(cache, body, complaint):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        s.settimeout(60)
+
+        def answer():
+            call, peer = s.recvfrom(65536)
+            s.sendto(call[:4] + struct.pack(">5I", 1, 0, 0, 0, 0) + body, peer)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        program = (
+            f"import sys; sys.path.insert(0, {str(BENCH)!r}); import measure;"
+            f" measure.run(measure.build(), measure.Load('NULL', 'udp', 1, 1, 0.1), {s.getsockname()[1]},"
+            f" {s.getsockname()[1]}, '/', 2)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        thread.join()
+    assert done.returncode == 1
+    assert complaint in done.stderr
