@@ -6,14 +6,13 @@ from contextlib import suppress
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from nfsrpc.nfs.exports import NOBODY, ExportSpec, Squash, normal_path
 from nfsrpc.nfs.server import NfsServer, Options, Place, Port111
 
 from .errors import Failure
 
-_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
+_ANY = ("0.0.0.0", "::")
 
 
 @click.command()
@@ -34,7 +33,7 @@ _ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound
               "that has it.")  # fmt: skip
 @click.option("--ready-file", type=click.Path(), metavar="FILE", help="Write the port number to FILE once calls are "
               "taken; for scripts.")  # fmt: skip
-def serve(
+def serve(  # noqa: PLR0917 - one parameter for each option
     volumes: tuple[str, ...],
     mount_paths: tuple[str, ...],
     host: str,
@@ -134,14 +133,12 @@ def _announce(exports: list[ExportSpec], place: Place, workers: int) -> None:
     console.print(f"on {place.host} port {place.port}, UDP and TCP, by {processes}; Ctrl-C ends it\n")
     path = os.fsdecode(exports[0].path)
     url = f"nfs://{f'[{host}]' if ':' in host else host}:{place.port}{path}"
-    table = Table.grid(padding=(0, 2))
     options = f"vers=2,proto=tcp,port={place.port},mountport={place.port},mountproto=tcp,nolock"
-    table.add_row("Linux", f"mount -t nfs -o {options} {host}:{path} /mnt")
+    console.print(f"Linux    mount -t nfs -o {options} {host}:{path} /mnt")
     if place.port111 in (Port111.OWN, Port111.REGISTERED):
-        table.add_row("SunOS", f"mount {host}:{path} /mnt")
-        table.add_row("U-Boot", f"setenv serverip {host}; nfs ${{loadaddr}} {host}:{path}/FILE")
-    table.add_row("nfsrpc", f"nfsrpc ls {url}")
-    console.print(table)
+        console.print(f"SunOS    mount {host}:{path} /mnt")
+        console.print(f"U-Boot   setenv serverip {host}; nfs ${{loadaddr}} {host}:{path}/FILE")
+    console.print(f"nfsrpc   nfsrpc ls {url}")
     console.print(f"\nport 111: {place.port111.value}{_port111_advice(place)}")
     if place.host.startswith("127.") or place.host == "::1":
         console.print("Only this machine can reach it; --host 0.0.0.0 lets others in.")

@@ -53,6 +53,9 @@ class Squash(NamedTuple):
         return Identity(principal.uid, self.anongid if principal.gid == 0 else principal.gid, groups)
 
 
+NO_SQUASH = Squash()
+
+
 @dataclass(eq=False)
 class Export:
     """One directory tree that clients can mount.
@@ -72,7 +75,7 @@ class Export:
     number: int
     read_only: bool = False
     secure: bool = False
-    squash: Squash = Squash()
+    squash: Squash = NO_SQUASH
     _identities: dict[Principal, Identity] = field(default_factory=dict, repr=False)
 
     def admits(self, peer: Peer) -> bool:
@@ -100,7 +103,7 @@ class ExportSpec(NamedTuple):
     volume: str
     read_only: bool = False
     secure: bool = False
-    squash: Squash = Squash()
+    squash: Squash = NO_SQUASH
 
 
 def normal_path(path: bytes) -> bytes:

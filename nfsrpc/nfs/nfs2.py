@@ -164,7 +164,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         changes = permitted(found, who, Changes(size=wanted.size), self._clock())
         return store.setattr(_ufid(found), changes)
 
-    def _make(  # noqa: PLR0917 - a new file has that many properties
+    def _make(
         self,
         store: Store,
         node: Ufid,

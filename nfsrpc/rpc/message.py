@@ -63,7 +63,7 @@ class CallHeader(NamedTuple):
     body: int
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not an error
+class Refusal(Exception):
     """A call whose header forbids going on; `reply` is the whole answer, or None if RFC 5531 leaves none to give."""
 
     def __init__(self, reply: bytes | None) -> None:
@@ -71,7 +71,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error
         self.reply = reply
 
 
-class Rejected(Exception):  # noqa: N818 - it is an answer, not an error
+class Rejected(Exception):
     """The server half of a flavour refuses a credential or verifier with `stat`, an auth_stat."""
 
     def __init__(self, stat: int) -> None:

@@ -30,6 +30,11 @@ class RecordReader:
         """Bytes held of a record that is not complete yet; 0 between records."""
         return len(self._stream) + self._size + len(self._fragments)
 
+    @property
+    def broken(self) -> bool:
+        """Whether the stream has broken the rules, so that nothing more can come of it."""
+        return self._broken is not None
+
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes of the stream, return the records that they complete.
 

@@ -1,5 +1,6 @@
 """The TCP side of a server: one connection, its records in and its replies out, both bounded."""
 
+import logging
 import socket
 from collections import deque
 
@@ -8,6 +9,7 @@ from nfsrpc.rpc.errors import RecordError
 from nfsrpc.rpc.record import RecordReader, frame
 from nfsrpc.xdr import Limits
 
+_log = logging.getLogger(__name__)
 _READ = 1 << 16
 _PARTS = 512
 """Parts handed to one sendmsg; IOV_MAX is 1024 on every system in use."""
@@ -63,8 +65,9 @@ class Connection:
             return
         try:
             self.calls.extend(self._reader.feed(data))
-        except RecordError:
-            self._ended = True
+        except RecordError as error:
+            _log.info("%s: %s", self.peer, error)
+        self._ended = self._reader.broken
 
     def reply(self, _origin: None, parts: list[bytes]) -> None:
         """Queue one reply, as one record of one fragment; `flush` sends."""

@@ -69,7 +69,7 @@ def _bound(info: tuple[int, str, int], shared: bool) -> Endpoint:
 
 def _probed(info: tuple[int, str, int], patience: float) -> Endpoint:
     """An endpoint that shares its port with nobody; waits up to `patience` seconds for a predecessor to let go."""
-    family, host, port = info
+    _, host, port = info
     deadline = time.monotonic() + patience
     while True:
         try:

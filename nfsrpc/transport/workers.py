@@ -92,7 +92,8 @@ class _Supervisor:
         status = 1
         try:
             os.close(self._hold)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the supervisor passes SIGTERM on
+            # A terminal sends SIGINT to all of its processes; the supervisor makes a SIGTERM of it.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             loop = self._make_loop(number)
             loop.watch(self._lifeline)
             signal.signal(signal.SIGTERM, lambda _number, _frame: loop.stop())

@@ -27,18 +27,10 @@ class Files(FILEREADWRITE_2_service):
 
     def WRITE(self, arg, call):
         content = self.files.setdefault(arg.f, bytearray())
-        content[arg.position : arg.position + len(arg.data.buffer)] = arg.data.buffer
-        return len(arg.data.buffer)
+        content[arg.position : arg.position + len(arg.data)] = arg.data
 
     def READ(self, arg, call):
-        content = bytes(self.files.get(arg.f, b""))[arg.position : arg.position + arg.length]
-        return self.result(content)
-
-    @staticmethod
-    def result(content):
-        from nfsrpc.protocols.file_read_write import Data
-
-        return Data(len(content), content)
+        return bytes(self.files.get(arg.f, b""))[arg.position : arg.position + arg.length]
 
 
 class Carrier(Protocol):

@@ -36,7 +36,7 @@ RPC_MISMATCH = DENIED + w(0, 2, 2)
 BADCRED, REJECTEDCRED, BADVERF = (DENIED + w(1, stat) for stat in (1, 2, 3))
 
 READ = w(1, 0, 100)
-WRITE = w(1, 0, 4) + opaque(b"data")
+WRITE = w(1, 0) + opaque(b"data")
 
 HEADERS = {
     "good NULL": (call(), SUCCESS),
@@ -73,17 +73,17 @@ HEADERS = {
     "verifier past the message": (w(XID, 0, 2, PROGRAM, VERSION, 0, 0, 0, 0, 8), BADVERF),
 }
 BODIES = {
-    "good READ": (call(READ, procedure=2), SUCCESS + w(0, 0)),
-    "good WRITE": (call(WRITE, procedure=1), SUCCESS + w(4)),
+    "good READ": (call(READ, procedure=2), SUCCESS + w(0)),
+    "good WRITE": (call(WRITE, procedure=1), SUCCESS),
     **{f"READ cut at {n}": (call(READ[:n], procedure=2), GARBAGE_ARGS) for n in range(0, 12)},
     **{f"WRITE cut at {n}": (call(WRITE[:n], procedure=1), GARBAGE_ARGS) for n in range(0, len(WRITE), 4)},
     "trailing word": (call(READ + w(0), procedure=2), GARBAGE_ARGS),
     "trailing byte": (call(READ + b"\0", procedure=2), GARBAGE_ARGS),
     "NULL with arguments": (call(w(0)), GARBAGE_ARGS),
-    "opaque over its bound, all bytes there": (call(w(1, 0, 4) + opaque(b"x" * 1004), procedure=1), GARBAGE_ARGS),
-    "opaque length 2^32-1": (call(w(1, 0, 4, 0xFFFFFFFF) + b"data", procedure=1), GARBAGE_ARGS),
-    "opaque length 2^31": (call(w(1, 0, 4, 0x80000000) + b"data", procedure=1), GARBAGE_ARGS),
-    "padding that is not zero": (call(w(1, 0, 3, 3) + b"abcX", procedure=1), GARBAGE_ARGS),
+    "opaque over its bound, all bytes there": (call(w(1, 0) + opaque(b"x" * 1004), procedure=1), GARBAGE_ARGS),
+    "opaque length 2^32-1": (call(w(1, 0, 0xFFFFFFFF) + b"data", procedure=1), GARBAGE_ARGS),
+    "opaque length 2^31": (call(w(1, 0, 0x80000000) + b"data", procedure=1), GARBAGE_ARGS),
+    "padding that is not zero": (call(w(1, 0, 3) + b"abcX", procedure=1), GARBAGE_ARGS),
 }
 UNANSWERED = {
     "empty": b"",

@@ -1,0 +1,106 @@
+"""Handles: what they survive, and everything that must not get through."""
+
+import random
+from struct import pack_into
+
+import pytest
+
+from nfsrpc.nfs.handles import HandleSealer, fsid_at
+from nfsrpc.protocols import mount as mnt
+from nfsrpc.protocols import nfs_prot as v2
+from nfsrpc.protocols.nfs_prot import nfsstat as s
+from nfsrpc.store import Ufid
+
+SEALER = HandleSealer(0x11223344, b"k" * 32)
+HANDLE = SEALER.seal(0xABCD, Ufid(5, 6))
+
+
+def test_layout_is_what_the_docs_say():
+    assert len(HANDLE) == 32
+    assert HANDLE[:24].hex() == "01" "00" "abcd" "11223344" "0000000000000005" "00000006" "00000000"
+    assert SEALER.open(HANDLE) == (0xABCD, 0x11223344, Ufid(5, 6))
+    assert fsid_at(b"xx" + HANDLE, 2) == 0x11223344
+    assert fsid_at(b"xx" + HANDLE, 3) == 0
+
+
+def test_another_process_with_the_key_opens_it():
+    assert HandleSealer(0x11223344, b"k" * 32).open(HANDLE) == SEALER.open(HANDLE)
+
+
+@pytest.mark.parametrize("bit", range(256))
+def test_no_bit_may_change(bit):
+    forged = bytearray(HANDLE)
+    forged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(OSError, match=r"[Ss]tale"):
+        SEALER.open(bytes(forged))
+
+
+@pytest.mark.parametrize("data", [b"", HANDLE[:31], HANDLE + b"\0", bytes(32), b"\xff" * 32])
+def test_other_shapes_are_stale(data):
+    with pytest.raises(OSError, match=r"[Ss]tale"):
+        SEALER.open(data)
+
+
+def test_another_key_or_fsid_is_stale():
+    for other in (HandleSealer(0x11223344, b"x" * 32), HandleSealer(0x11223345, b"k" * 32)):
+        with pytest.raises(OSError, match=r"[Ss]tale"):
+            other.open(HANDLE)
+
+
+def fattr_or_status(site, handle):
+    return site.nfs().NFSPROC_GETATTR(v2.nfs_fh(handle)).status
+
+
+def create(site, name):
+    wanted = v2.sattr(0o644, *[2**32 - 1] * 3, *[v2.nfstime(2**32 - 1, 2**32 - 1)] * 2)
+    result = site.nfs().NFSPROC_CREATE(v2.createargs(v2.diropargs(site.root, name), wanted))
+    return result.diropres.file, result.diropres.attributes.fileid
+
+
+def test_handle_outlives_restart_and_rename(site):
+    file, _ = create(site, b"a")
+    rename = v2.renameargs(v2.diropargs(site.root, b"a"), v2.diropargs(site.root, b"b"))
+    assert site.nfs().NFSPROC_RENAME(rename) == s.NFS_OK
+    site.restart()
+    assert fattr_or_status(site, file.data) == s.NFS_OK
+
+
+def test_handle_of_a_removed_file_is_stale_also_when_its_inode_number_is_back(site):
+    old, number = create(site, b"a")
+    assert site.nfs().NFSPROC_REMOVE(v2.diropargs(site.root, b"a")) == s.NFS_OK
+    assert fattr_or_status(site, old.data) == s.NFSERR_STALE
+    new, again = create(site, b"a")
+    assert again == number
+    assert fattr_or_status(site, old.data) == s.NFSERR_STALE
+    assert fattr_or_status(site, new.data) == s.NFS_OK
+
+
+def test_random_and_flipped_handles_open_nothing(site):
+    rng = random.Random(1)
+    file, _ = create(site, b"a")
+    for _ in range(2000):
+        forged = bytearray(file.data)
+        at = rng.randrange(256)
+        forged[at // 8] ^= 1 << at % 8
+        assert fattr_or_status(site, bytes(forged)) == s.NFSERR_STALE
+        assert fattr_or_status(site, rng.randbytes(32)) == s.NFSERR_STALE
+
+
+def test_a_handle_of_another_export_is_stale(make_site):
+    one, other = make_site("one"), make_site("other")
+    assert fattr_or_status(one, other.root.data) == s.NFSERR_STALE
+
+
+def test_a_handle_with_a_number_of_no_export_is_stale_though_sealed_well(site):
+    (export,) = site.exports
+    forged = export.sealer.seal(export.number ^ 1, site.volume.root)
+    assert fattr_or_status(site, forged) == s.NFSERR_STALE
+    wrong = bytearray(site.root.data)
+    pack_into(">I", wrong, 16, 0)
+    assert fattr_or_status(site, bytes(wrong)) == s.NFSERR_STALE
+
+
+def test_mount_gives_the_handle_that_nfs_takes(site):
+    result = mnt.MOUNTPROG_1_client(site.caller()).MOUNTPROC_MNT(b"/vol")
+    assert result.status == 0
+    assert result.directory == site.root.data
