@@ -78,7 +78,10 @@ class ByHand:
                 self._serve(stream)
 
     def _serve(self, stream: socket.socket) -> None:
-        head = stream.recv(4)
+        try:
+            head = stream.recv(4)
+        except ConnectionResetError:
+            head = b""
         if not head:
             self._streams.remove(stream)
             stream.close()
