@@ -47,6 +47,8 @@ class Contents:
         self._database = database
         self._inodes = inodes
         self._limit = limits.descriptors
+        self._room_kept = limits.room_kept
+        self._room_checked = False
         self._data = os.open(volume / DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._descriptors: dict[Key, int] = {}
         self._dirty: dict[Key, None] = {}
@@ -55,7 +57,7 @@ class Contents:
         self._new_shard = False
         self._pending: dict[Key, None] = {}
         self._owner = secrets.randbits(62)
-        self._recorded = False
+        self.recorded = False
         self._syncing: ThreadPoolExecutor | None = None
 
     # --- one file ---------------------------------------------------------------------------------------------------
@@ -116,6 +118,19 @@ class Contents:
                 start += os.copy_file_range(reading, writing, end - start, start, start)
             position = end
 
+    def room(self) -> tuple[int, int, int, int]:
+        """(block size, total, free, free for what is new) of the host file system, in bytes but for the first."""
+        host = os.statvfs(self._data)
+        available = max(0, host.f_bavail * host.f_frsize - self._room_kept)
+        return host.f_frsize, host.f_blocks * host.f_frsize, host.f_bfree * host.f_frsize, available
+
+    def check_room(self) -> None:
+        """ENOSPC when what is left is kept for removals. Looks once per unit."""
+        if not self._room_checked:
+            if not self.room()[3]:
+                raise OSError(errno.ENOSPC, "the volume's disk is full")
+            self._room_checked = True
+
     def touch(self, key: Key) -> None:
         """The file is about to be changed: sync it before the unit commits."""
         self._dirty[key] = None
@@ -134,7 +149,7 @@ class Contents:
             self._sync_directory(shard)
         if self._new_shard:
             os.fsync(self._data)
-        if self._recorded:
+        if self.recorded:
             self._database.run(schema.PENDING_DONE, (self._owner,))
         if self._pending:
             self._database.many(schema.PENDING_ADD, [(self._owner, *key) for key in self._pending])
@@ -160,7 +175,7 @@ class Contents:
     def settle(self, committed: bool) -> None:
         """Carry out what was put off; take away files that this unit made and no row refers to."""
         if committed:
-            self._recorded = bool(self._pending)
+            self.recorded = bool(self._pending)
             for key in self._pending:
                 self._try_reconcile(key)
         for key in self._made:
@@ -173,13 +188,14 @@ class Contents:
         self._shards.clear()
         self._pending.clear()
         self._new_shard = False
+        self._room_checked = False
 
     def _try_reconcile(self, key: Key) -> None:
         """The change itself is done. What fails here is left on record, for the next time the volume is opened."""
         try:
             self._reconcile(key)
         except OSError:
-            self._recorded = False
+            self.recorded = False
             self._owner = secrets.randbits(62)
 
     def _reconcile(self, key: Key) -> None:

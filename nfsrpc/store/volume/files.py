@@ -50,6 +50,7 @@ class Files:
         if kind not in _FIRST_SIZE:
             raise OSError(errno.EINVAL, "no such type of file")
         self._unit.check_changing()
+        self._contents.check_room()
         size = _FIRST_SIZE[kind]
         if kind == stat.S_IFLNK:
             if not target:
@@ -156,6 +157,8 @@ class Files:
         if end > self._limits.file_size:
             raise OSError(errno.EFBIG, "beyond the largest file size")
         row = row.copy()
+        if end > row.size:
+            self._contents.check_room()
         if row.content:
             self._clear_tail(row, end)
         else:

@@ -15,6 +15,8 @@ class VolumeLimits:
     """Names of a file, and 2 + subdirectories of a directory: pathconf's answer is a signed 32-bit number."""
     file_size: int = 0x7FFFFFFFFFFFF000
     """Bytes in a file: what 64-bit signed offsets reach, in whole pages."""
+    room_kept: int = 8 << 20
+    """Bytes of the host's disk that new files and new data leave free: a removal has to be written down, too."""
     inode: int = 0xFFFFFFFF
     """Highest inode number: file ids of old clients have 32 bits."""
     generation: int = 0xFFFFFFFF

@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from ..interface import Attributes, Changes, Entry, Space, Ufid
@@ -52,6 +52,7 @@ class Volume:
         volume = Path(path)
         self.path = volume
         self._own_lock: VolumeLock | None = None
+        self._closed = False
         self._limits = limits
         self._superblock = SuperblockFile(volume)
         superblock = self._superblock.read()
@@ -275,19 +276,28 @@ class Volume:
 
     def statfs(self) -> Space:
         """See `Store.statfs`: the room of the host file system that holds the volume."""
-        host = os.statvfs(self.path)
+        block, total, free, room = self._contents.room()
         used, available = self._inodes.counts()
         return Space(
-            block_size=host.f_frsize,
-            total=host.f_blocks * host.f_frsize,
-            free=host.f_bfree * host.f_frsize,
-            available=host.f_bavail * host.f_frsize,
+            block_size=block,
+            total=total,
+            free=free,
+            available=room,
             inodes=used + available,
             inodes_free=available,
         )
 
     def close(self) -> None:
-        """Abort an open unit; give up every descriptor and, if `open` took it, the lock."""
+        """Abort an open unit; give up every descriptor and, if `open` took it, the lock. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._unit.abort()
+        if self._contents.recorded:
+            # The flush of an empty unit strikes off what is done. If it fails, the next start will.
+            with suppress(OSError):
+                self.begin(True)
+                self.commit()
         self._unit.close()
         self._contents.close()
         self._database.close()

@@ -1,0 +1,190 @@
+"""The host fails: a failed commit leaves nothing, and what is cached is right again."""
+
+import contextlib
+import errno
+import os
+import resource
+import stat
+import subprocess
+
+import pytest
+
+from nfsrpc.store import Changes
+from nfsrpc.store.volume import Volume, make_volume
+from nfsrpc.store.volume.fsck import check_volume
+
+REG = stat.S_IFREG | 0o644
+
+
+def names(volume):
+    with volume.work(changing=False):
+        return sorted(entry.name for entry in volume.readdir(volume.root, 2, 10000)[0])
+
+
+def contents(volume, name):
+    with volume.work(changing=False):
+        return volume.read(volume.lookup(volume.root, name).ufid, 0, 1 << 24)[0]
+
+
+def failing(code):
+    def fail(*arguments, **named):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.fixture
+def filled(volume, once):
+    node = once(volume, "create", volume.root, b"old", REG, 0, 0).ufid
+    once(volume, "write", node, 0, b"o" * 10000)
+    return volume, node
+
+
+@pytest.mark.parametrize("function", ["fdatasync", "fsync"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_sync_that_fails(filled, once, monkeypatch, function, code):
+    volume, node = filled
+    before = volume.getattr(node)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, failing(code))
+        volume.begin(True)
+        with volume.step():
+            fresh = volume.create(volume.root, b"new", REG, 0, 0)
+            volume.write(fresh.ufid, 0, b"data")
+            volume.setattr(node, Changes(size=100))
+            volume.write(node, 20000, b"far")
+        volume.remember(b"key", b"client", b"result")
+        with pytest.raises(OSError) as caught:
+            volume.commit()
+        assert caught.value.errno == code
+    volume.abort()
+    assert names(volume) == [b"old"]
+    assert contents(volume, b"old") == b"o" * 10000
+    with volume.work(changing=True):
+        assert volume.getattr(node) == before
+        assert volume.recall(b"key") is None
+        with pytest.raises(OSError) as caught:
+            volume.getattr(fresh.ufid)
+        assert caught.value.errno == errno.ESTALE
+    again = once(volume, "create", volume.root, b"new", REG, 0, 0)
+    assert again.inode == fresh.inode
+    assert again.generation > fresh.generation
+    once(volume, "write", again.ufid, 3, b"x")
+    assert contents(volume, b"new") == b"\0\0\0x"
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+
+
+@pytest.mark.parametrize("function", ["ftruncate", "unlink"])
+def test_what_follows_a_commit_fails(filled, once, monkeypatch, function):
+    """The change is done; the host's space is given back at the next start."""
+    volume, node = filled
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, failing(errno.EIO))
+        once(volume, "setattr", node, Changes(size=10))
+        once(volume, "unlink", volume.root, b"old")
+        once(volume, "create", volume.root, b"more", REG, 0, 0)
+    assert names(volume) == [b"more"]
+    volume.close()
+    assert {finding.leftover for finding in check_volume(volume.path)} == {True}
+    Volume.open(volume.path).close()
+    assert list(check_volume(volume.path)) == []
+
+
+def test_a_write_that_fails_is_undone_alone(filled, once, monkeypatch):
+    volume, node = filled
+    volume.begin(True)
+    with volume.step():
+        volume.create(volume.root, b"kept", REG, 0, 0)
+    with monkeypatch.context() as patch, pytest.raises(OSError) as caught, volume.step():
+        fresh = volume.create(volume.root, b"gone", REG, 0, 0)
+        patch.setattr(os, "pwrite", failing(errno.ENOSPC))
+        volume.write(fresh.ufid, 0, b"data")
+    assert caught.value.errno == errno.ENOSPC
+    with volume.step():
+        volume.write(node, 0, b"n")
+    volume.commit()
+    assert names(volume) == [b"kept", b"old"]
+    assert contents(volume, b"old")[:2] == b"no"
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_the_database_cannot_grow(filled, once):
+    volume, _ = filled
+    grown = max(file.stat().st_size for file in volume.path.glob("meta.sqlite*"))
+    with largest_file(grown + 20000):
+        volume.begin(True)
+        with pytest.raises(OSError):
+            for number in range(3000):
+                with volume.step():
+                    volume.create(volume.root, b"%0200d" % number, REG, 0, 0)
+            volume.commit()
+        volume.abort()
+    assert names(volume) == [b"old"]
+    once(volume, "create", volume.root, b"new", REG, 0, 0)
+    assert names(volume) == [b"new", b"old"]
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+
+
+def test_a_file_cannot_grow(filled, once):
+    volume, node = filled
+    with largest_file(1 << 20), pytest.raises(OSError) as caught:
+        once(volume, "write", node, 2 << 20, b"far")
+    assert caught.value.errno == errno.EFBIG
+    assert contents(volume, b"old") == b"o" * 10000
+
+
+@pytest.mark.root
+def test_a_full_disk(tmp_path, once):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(disk)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    try:
+        fill_disk(disk / "volume", once)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill_disk(path, once):
+    make_volume(path)
+    with contextlib.closing(Volume.open(path)) as volume:
+        fill_volume(volume, once)
+    assert list(check_volume(path)) == []
+
+
+def fill_volume(volume, once):
+    node = once(volume, "create", volume.root, b"big", REG, 0, 0).ufid
+    size = 0
+    with pytest.raises(OSError) as caught:
+        for _ in range(1000):
+            once(volume, "write", node, size, b"b" * 65536)
+            size += 65536
+    assert caught.value.errno == errno.ENOSPC
+    assert contents(volume, b"big") == b"b" * size
+    with pytest.raises(OSError) as caught:
+        once(volume, "create", volume.root, b"new", REG, 0, 0)
+    assert caught.value.errno == errno.ENOSPC
+    assert volume.statfs().available == 0
+    # Somebody else on the disk takes most of what is kept back, too.
+    with open(volume.path.parent / "other", "wb") as other:
+        other.write(bytes(volume.statfs().free - (1 << 20)))
+    once(volume, "write", node, 0, b"in place")
+    once(volume, "unlink", volume.root, b"big")
+    once(volume, "create", volume.root, b"after", REG, 0, 0)
+    assert names(volume) == [b"after"]
