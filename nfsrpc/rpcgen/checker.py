@@ -106,7 +106,9 @@ class Checker:
                 self._add_body(name.text, name.span, specifier, definition.text)
                 return
         elif isinstance(specifier, ast.NamedType) and specifier.name.text == name.text:
-            if declaration.shape is not ast.Shape.PLAIN or name.text not in self.scope.types:
+            if name.text not in self.scope.broken and (
+                declaration.shape is not ast.Shape.PLAIN or name.text not in self.scope.types
+            ):
                 self.report.error(f"{name.text!r} is defined as itself", specifier.name.span)
             return
         type = self.declared(declaration, f"{name.text}_item")
@@ -238,6 +240,8 @@ class Checker:
             return Ref(name.text)
         if name.text in C_NAMES:
             return C_NAMES[name.text]
+        if name.text in self.scope.broken:
+            return Void()
         if name.text in self.scope.places:
             place = self.scope.places[name.text]
             self.report.error(f"{name.text!r} is not a type", name.span, related=(("it is defined here", place),))

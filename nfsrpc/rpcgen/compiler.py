@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from .ast import Const, Program, Specification, Typedef, TypeDefinition
+from .ast import Const, Definition, Program, Specification, Typedef, TypeDefinition
 from .checker import Checker
-from .model import Spec
+from .layout import references
+from .libraries import Library, c_headers, defined_names, load, neighbours, passed_defines
+from .model import Spec, parts
 from .parser import Parser
 from .preprocessor import Preprocessor, read
 from .rules import Rules
@@ -25,57 +27,110 @@ class Compiled:
     warnings: list[Diagnostic]
 
 
-def compile_file(
-    path: Path, *, include_dirs: Iterable[Path] = (), defines: Mapping[str, str] | None = None
-) -> Compiled:
-    """Compile one .x file.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says about reading a file.
 
     `include_dirs` are searched for ``#include "..."`` after the including file's own directory; `defines` are
-    ``-D`` macros. Raises CompileError with every diagnostic, and OSError where the file cannot be read.
+    ``-D`` macros; `libraries` are .x files whose definitions the file may use without including them.
     """
-    return compile_source(read(path), path=path, include_dirs=include_dirs, defines=defines)
+
+    include_dirs: tuple[Path, ...] = ()
+    defines: Mapping[str, str] = field(default_factory=dict)
+    libraries: tuple[Path, ...] = ()
 
 
-def compile_source(
-    source: Source,
-    *,
-    path: Path | None = None,
-    include_dirs: Iterable[Path] = (),
-    defines: Mapping[str, str] | None = None,
-) -> Compiled:
-    """Compile a text that is in memory, as `compile_file` does."""
+def compile_file(path: Path, options: Options = Options()) -> Compiled:
+    """Compile one .x file; raise CompileError with every diagnostic, and OSError where a file cannot be read."""
+    return compile_source(read(path), path, options)
+
+
+def compile_source(source: Source, path: Path | None = None, options: Options = Options()) -> Compiled:
+    """Compile a text that is in memory, as `compile_file` does; `path` is where its includes are looked for."""
     report = Report()
-    preprocessor = Preprocessor(report, include_dirs, dict(defines or {}))
+    preprocessor = Preprocessor(report, options.include_dirs, dict(options.defines))
     tokens = list(preprocessor.run(source, path))
-    definitions = Parser(tokens, report).parse()
-    tree = Specification(Path(source.name).stem, definitions, preprocessor.passed)
-    spec = check(tree, preprocessor.defines, report)
+    parser = Parser(tokens, report)
+    tree = Specification(Path(source.name).stem, parser.parse(), preprocessor.passed)
+    seen = {path.resolve()} if path else set()
+    reading = (options.include_dirs, options.defines, seen)
+    given = load(options.libraries, report, *reading)
+    places = [path.parent if path else Path(), *options.include_dirs]
+    # What C would find by way of a header is a help, not a demand: mistakes there are not this file's.
+    implied = load(neighbours(preprocessor.passed, places), Report(), *reading)
+    library = Library({**c_headers().definitions, **implied.definitions, **given.definitions})
+    fallback = {**implied.defines, **given.defines, **{c.name.text: c for c in passed_defines(preprocessor.passed)}}
+    spec = Meaning(tree, library, fallback, report).check(preprocessor.defines, parser.broken)
     return Compiled(tree, spec, report.diagnostics)
 
 
-def check(tree: Specification, defines: list[Const], report: Report) -> Spec:
-    """Give the tree its meaning; raise CompileError where the report has errors, from before or from now."""
-    scope = Scope(report)
-    scope.collect(tree.definitions, defines)
-    spec = Spec(tree.name, passed=tree.passed)
-    checker = Checker(scope, spec, report)
-    own = {id(d) for d in defines if scope.places.get(d.name.text) is d.name.span}
-    for define in defines:
-        if id(define) in own:
-            checker.constant(define)
-    for definition in tree.definitions:
-        match definition:
-            case Const():
-                checker.constant(definition)
-            case TypeDefinition():
-                checker.type_definition(definition)
-            case Typedef():
-                checker.typedef(definition)
-    rules = Rules(checker)
-    for definition in tree.definitions:
-        if isinstance(definition, Program):
-            rules.program(definition)
-    if not report.failed:
-        rules.check_types()
-    report.check()
-    return spec
+class Meaning:
+    """Gives a syntax tree its meaning."""
+
+    def __init__(self, tree: Specification, library: Library, fallback: Mapping[str, Const], report: Report) -> None:
+        self.tree = tree
+        self.library = library
+        self.report = report
+        self.scope = Scope(report, fallback)
+        self.spec = Spec(tree.name, passed=tree.passed)
+        self.checker = Checker(self.scope, self.spec, report)
+
+    def check(self, defines: list[Const], broken: frozenset[str]) -> Spec:
+        """Return the meaning, or raise CompileError where the report has errors, from before or from now.
+
+        `broken` are names whose definition could not be read: using them is no second mistake.
+        """
+        own = [d for d in defines if d.name.text not in self.library.definitions]
+        self.scope.collect(self.tree.definitions, own, broken)
+        borrowed = self.borrow()
+        for define in own:
+            if self.scope.places.get(define.name.text) is define.name.span:
+                self.checker.constant(define)
+        self.define(self.tree.definitions)
+        own_types = set(self.spec.types)
+        self.define([d for d in borrowed if not isinstance(d, Const)])
+        rules = Rules(self.checker)
+        for definition in self.tree.definitions:
+            if isinstance(definition, Program):
+                rules.program(definition)
+        if not self.report.failed:
+            rules.check_types()
+        self.report.check()
+        self.forget_unused(own_types)
+        return self.spec
+
+    def define(self, definitions: Iterable[Definition]) -> None:
+        """Add constants and types to the specification."""
+        for definition in definitions:
+            match definition:
+                case Const():
+                    self.checker.constant(definition)
+                case TypeDefinition():
+                    self.checker.type_definition(definition)
+                case Typedef():
+                    self.checker.typedef(definition)
+
+    def borrow(self) -> list[Definition]:
+        """Enter the library's definitions of names that the file does not define itself; return them."""
+        taken: list[Definition] = []
+        for definition in {id(d): d for d in self.library.definitions.values()}.values():
+            if not any(name in self.scope.places for name in defined_names(definition)):
+                taken.append(definition)
+        self.scope.collect(taken, [], frozenset())
+        return taken
+
+    def forget_unused(self, own: set[str]) -> None:
+        """Drop borrowed types that nothing of the file's own leads to."""
+        pending = list(own)
+        for program in self.spec.programs:
+            for version in program.versions:
+                for procedure in version.procedures:
+                    for type in (procedure.result, *(f.type for f in procedure.arguments)):
+                        pending += references(type)
+        needed: set[str] = set()
+        while pending:
+            name = pending.pop()
+            if name not in needed:
+                needed.add(name)
+                pending += [ref for part in parts(self.spec.types[name]) for ref in references(part)]
+        self.spec.types = {name: type for name, type in self.spec.types.items() if name in needed}

@@ -45,6 +45,7 @@ class Parser(Cursor):
         self.definitions: list[Definition] = []
         self.namespace: tuple[str, ...] = ()
         self.nesting = 0
+        self.unread: set[str] = set()
 
     def parse(self) -> list[Definition]:
         """Return the definitions in order."""
@@ -58,7 +59,17 @@ class Parser(Cursor):
                     self.accept(";")
                 if self.position == start:
                     self.advance()
+                self._give_up(start)
         return self.definitions
+
+    @property
+    def broken(self) -> frozenset[str]:
+        """The names that occur in text that could not be read, where their definition may have been."""
+        return frozenset(self.unread)
+
+    def _give_up(self, start: int) -> None:
+        """Note the names from the token at `start` up to here as perhaps defined there."""
+        self.unread.update(t.text for t in self.tokens[start : self.position] if t.kind is Kind.NAME)
 
     def _definition(self) -> None:
         start = self.position
@@ -94,10 +105,12 @@ class Parser(Cursor):
         self.expect("{", "behind the namespace's name")
         self.namespace = (*outer, name.text)
         while not self.next_is("}") and not self.at_end:
+            start = self.position
             try:
                 self._definition()
             except Misread:
                 self.skip_statement()
+                self._give_up(start)
         self.namespace = outer
         self.expect("}", f"at the end of namespace {name.text}")
         self.accept(";")

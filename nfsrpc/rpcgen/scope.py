@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .ast import (
     Binary,
     Const,
@@ -24,22 +26,32 @@ from .source import Report, Span
 PREDEFINED_CONSTANTS = {"TRUE": 1, "FALSE": 0}
 
 
+class UnknownValue(Exception):
+    """A constant's definition could not be read, which has been reported already."""
+
+
 class Scope:
     """The one name space that constants, enum members, types and programs share.
 
     `types` maps a name to the span of its definition; `places` every name to its span.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, fallback: Mapping[str, Const]) -> None:
         self.report = report
+        self.fallback = {name: c.value for name, c in fallback.items() if c.value is not None}
+        self.broken: frozenset[str] = frozenset()
         self.places: dict[str, Span] = {}
         self.types: dict[str, Span] = {}
         self.values: dict[str, int] = {}
         self._expressions: dict[str, Expression] = {}
         self._evaluating: list[str] = []
 
-    def collect(self, definitions: list[Definition], defines: list[Const]) -> None:
-        """Enter all names; duplicates are reported with both places."""
+    def collect(self, definitions: list[Definition], defines: list[Const], broken: frozenset[str]) -> None:
+        """Enter all names; duplicates are reported with both places.
+
+        `broken` are names whose definition could not be read.
+        """
+        self.broken |= broken
         for definition in definitions:
             match definition:
                 case Const(name=name, value=value):
@@ -53,8 +65,14 @@ class Scope:
                     if not self._names_itself(declaration):
                         self._enter_type(name)
                     self._collect_declaration(declaration)
-                case Program(name=name):
+                case Program(name=name, number=number):
                     self._enter(name)
+                    # C has the numbers of programs, versions and procedures as macros, usable as constants.
+                    self.fallback.setdefault(name.text, number)
+                    for version in definition.versions:
+                        self.fallback.setdefault(version.name.text, version.number)
+                        for procedure in version.procedures:
+                            self.fallback.setdefault(procedure.name.text, procedure.number)
         for define in defines:
             if define.name.text not in self.places and define.value is not None:
                 self.places[define.name.text] = define.name.span
@@ -109,13 +127,18 @@ class Scope:
         except ExpressionError as failure:
             self.report.error(failure.message, failure.span, failure.hint)
             return None
+        except UnknownValue:
+            return None
 
     def _lookup(self, name: Name) -> int:
         if name.text in self.values:
             return self.values[name.text]
-        if name.text not in self._expressions:
+        expression = self._expressions.get(name.text, self.fallback.get(name.text))
+        if expression is None:
             if name.text in PREDEFINED_CONSTANTS:
                 return PREDEFINED_CONSTANTS[name.text]
+            if name.text in self.broken:
+                raise UnknownValue
             if name.text in self.places:
                 raise ExpressionError(f"{name.text!r} is not a number", name.span)
             hint = did_you_mean(name.text, self._expressions)
@@ -126,7 +149,7 @@ class Scope:
             raise ExpressionError(f"the value of {name.text!r} depends on itself", name.span)
         self._evaluating.append(name.text)
         try:
-            self.values[name.text] = evaluate(self._expressions[name.text], self._lookup)
+            self.values[name.text] = evaluate(expression, self._lookup)
         finally:
             self._evaluating.pop()
         return self.values[name.text]
