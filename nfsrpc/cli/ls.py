@@ -37,7 +37,7 @@ def ls(url: str, long: bool, everything: bool, as_json: bool) -> None:
             names = _names(files, node, everything)
             single = False
         else:
-            names, single = [node.path.rsplit(b"/", 1)[-1]], True
+            names, single = [mounted.path.rsplit(b"/", 1)[-1]], True
         if not long and not as_json:
             for name in names:
                 click.echo(printable_name(name))

@@ -1,0 +1,117 @@
+"""nfsrpc ls."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, chain, fattr, opaque, word
+from served import Served
+
+from nfsrpc.client.files import Files
+from nfsrpc.client.mount import mount
+from nfsrpc.client.nfs2 import attributes_to_set
+from nfsrpc.client.url import parse_url
+
+Run = Callable[..., str]
+NASTY = b"\x1b[31mred\\\n\xff\xe2\x80\xae"
+NASTY_SHOWN = "\\x1b[31mred\\\\\\x0a\\xff\\u202e"
+
+
+@pytest.fixture(scope="module")
+def tree(served: Served) -> str:
+    """A directory with one of each kind; its URL."""
+    with mount(parse_url(served.url(uid=0, gid=0))) as mounted:
+        files = Files(mounted)
+        nfs = files.nfs
+        home, _ = nfs.mkdir(mounted.root, b"tree", attributes_to_set(mode=0o755))
+        files.write(files.create(b"tree/file", 0o640), [b"contents"])
+        nfs.setattr(files.find(b"tree/file").handle, attributes_to_set(uid=12, gid=34, mtime=(86400 * 365, 0)))
+        nfs.create(home, b".hidden", attributes_to_set(mode=0o644))
+        nfs.create(home, NASTY, attributes_to_set(mode=0o644))
+        nfs.mkdir(home, b"dir", attributes_to_set(mode=0o1777))
+        nfs.symlink(home, b"link", b"file", attributes_to_set(mode=0o777))
+        nfs.create(home, b"null", attributes_to_set(mode=0o020666, size=0x0103))
+        nfs.create(home, b"pipe", attributes_to_set(mode=0o020600, size=0xFFFFFFFF))
+    return served.url("/tree", uid=0, gid=0)
+
+
+def test_names_in_order_one_a_line_escaped(nfsrpc: Run, tree: str) -> None:
+    assert nfsrpc("ls", tree).splitlines() == [NASTY_SHOWN, "dir", "file", "link", "null", "pipe"]
+
+
+def test_a_shows_hidden_names_and_the_directories(nfsrpc: Run, tree: str) -> None:
+    assert nfsrpc("ls", "-a", tree).splitlines()[:4] == [NASTY_SHOWN, ".", "..", ".hidden"]
+
+
+def test_l_shows_what_ls_does(nfsrpc: Run, tree: str) -> None:
+    lines = [re.split(r" +", line, maxsplit=8) for line in nfsrpc("ls", "-l", tree).splitlines()]
+    found = {line[-1]: line[:-1] for line in lines}
+    assert [line[0] for line in lines] == [
+        "-rw-r--r--", "drwxrwxrwt", "-rw-r-----", "lrwxrwxrwx", "crw-rw-rw-", "prw-------"
+    ]  # fmt: skip
+    assert found["file"][1:5] == ["1", "12", "34", "8"]
+    assert found["file"][5:8] == ["Jan", "01", "1971"]
+    assert found["null"][4] == str(0x0103)
+    assert "link -> file" in found
+
+
+def test_a_single_file(nfsrpc: Run, served: Served, tree: str) -> None:
+    url = served.url("/tree/file", uid=0, gid=0)
+    assert nfsrpc("ls", url) == "file\n"
+    assert nfsrpc("ls", "-l", url).startswith("-rw-r-----  1  12  34  8 ")
+    assert nfsrpc("ls", served.url("/tree/link")) == "link\n"
+    assert nfsrpc("ls", "-l", served.url("/tree/link")).endswith(" link -> file\n")
+
+
+def test_json(nfsrpc: Run, tree: str) -> None:
+    lines = {line["name"]: line for line in json.loads(nfsrpc("ls", "--json", tree))}
+    assert lines["file"]["size"] == 8
+    assert lines["file"]["mode"] == "-rw-r-----"
+    assert lines["file"]["mtime"] == 86400 * 365
+    assert lines["link"]["target"] == "file"
+    assert NASTY_SHOWN in lines
+
+
+def test_udp(nfsrpc: Run, served: Served, tree: str) -> None:
+    assert "file" in nfsrpc("ls", served.url("/tree", proto="udp")).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/none", "/export/none: No such file or directory"),
+        ("/tree/file/x", "/export/tree/file/x: Not a directory"),
+        ("/tree/no%1bne", "no\\x1bne"),
+    ],
+)
+def test_what_is_not_there(failing: Run, served: Served, tree: str, path: str, words: str) -> None:
+    assert words in failing("ls", served.url(path))
+
+
+def test_an_export_that_is_not_there(failing: Run, served: Served) -> None:
+    assert "/none/x: " in failing("ls", f"nfs://127.0.0.1:{served.port}/none/x")
+
+
+def test_what_is_no_url(failing: Run) -> None:
+    assert "it must look like nfs://host[:port]/path" in failing("ls", "/etc")
+
+
+def test_nobody_there(failing: Run) -> None:
+    with ByHand({}) as gone:
+        pass
+    line = failing("ls", f"nfs://127.0.0.1:{gone.port}/x")
+    assert "Connection refused" in line
+    assert "is the server running?" in line
+
+
+def test_another_program_there(failing: Run) -> None:
+    with ByHand({(1, 1): b""}) as server:
+        assert "another program listens there" in failing("ls", f"nfs://127.0.0.1:{server.port}/x")
+
+
+def test_a_name_that_leads_elsewhere_is_refused(failing: Run) -> None:
+    listing = word(0) + chain(word(1) + opaque(b"../../evil") + word(1)) + word(1)
+    answers = {(MOUNT, 1): word(0) + ROOT, (MOUNT, 3): b"", (NFS, 1): word(0) + DIRECTORY, (NFS, 16): listing}
+    with ByHand({**answers, (NFS, 4): word(0) + ROOT + fattr()}) as server:
+        assert "impossible name" in failing("ls", f"nfs://127.0.0.1:{server.port}/")
