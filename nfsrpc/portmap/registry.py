@@ -66,9 +66,14 @@ class Registry:
             return found
 
     def port(self, program: int, version: int, protocol: int) -> int:
-        """The port of exactly this program, version and protocol; 0 if it is not registered."""
+        """The port of `program` over `protocol`: in this version, else in any other; 0 if it is not registered.
+
+        Sun's portmapper answers so, and callers rely on it: `showmount` asks for MOUNT version 3 first and learns the
+        real range from the program's own PROG_MISMATCH; `rpcinfo -t` asks for version 0.
+        """
         with self._locked() as slots:
-            return next((slot[3] for slot in slots if slot[3] and slot[:3] == (program, version, protocol)), 0)
+            ports = {slot[1]: slot[3] for slot in slots if slot[3] and (slot[0], slot[2]) == (program, protocol)}
+        return ports.get(version) or next(iter(ports.values()), 0)
 
     def mappings(self) -> list[Registered]:
         """Every registration, in the order they were made."""

@@ -157,7 +157,10 @@ def make_server(tmp_path: Path) -> Iterator[MakeServer]:
         subprocess.run(
             [sys.executable, "-m", "nfsrpc", "mkfs", str(volume)], check=True, capture_output=True, timeout=60
         )
-        server = Server(volume, tmp_path / f"server{number}.ready", list(options), namespace.enter if namespace else [])
+        enter = namespace.enter if namespace else []
+        # outside a namespace port 111 belongs to the machine, or to the test that runs beside this one
+        more = [] if namespace else ["--no-portmap"]
+        server = Server(volume, tmp_path / f"server{number}.ready", [*options, *more], enter)
         servers.append(server)
         server.start(port)
         return server

@@ -153,8 +153,8 @@ def test_tshark_reads_our_traffic(namespace, sun_server, kernel_client, need_com
     need_commands("tshark")
     capture = tmp_path / "traffic.pcap"
     work = (
-        "echo a > f; ln f g; ln -s f s; readlink s; mkdir d; mv f d/h; cat d/h; chmod 600 d/h; truncate -s 9000 d/h;"
-        " mknod p p; ls -la; df .; cat absent; rm -r d g s p; ls"
+        "echo a > f; ln f g; ln -s f s; mkdir d; mv f d/h; chmod 600 d/h; truncate -s 9000 d/h; mknod p p;"
+        " echo 3 > /proc/sys/vm/drop_caches; readlink s; cat d/h; ls -la; df .; cat absent; rm -r d g s p; ls"
     )
     own = f"nfs://127.0.0.1:2049{sun_server.export}"
     (tmp_path / "local").write_bytes(bytes(20000))

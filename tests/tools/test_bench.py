@@ -27,7 +27,7 @@ def cache(tmp_path_factory, monkeypatch):
 
 def bench(*arguments):
     return subprocess.run(
-        [sys.executable, str(BENCH), "--no-ganesha", "--rounds", "1", "--seconds", "0.1", "--json", "-", *arguments],
+        [sys.executable, str(BENCH), "--no-ganesha", "--rounds", "1", "--seconds", "0.3", "--json", "-", *arguments],
         capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 

@@ -84,8 +84,8 @@ def nfsrpc(directory: Path, workers: int) -> Iterator[Peer]:
     volume, ready, log = (directory / f"nfsrpc-{workers}{suffix}" for suffix in ("", ".ready", ".log"))
     subprocess.run([sys.executable, "-m", "nfsrpc", "mkfs", str(volume)], check=True, stdout=subprocess.DEVNULL)
     command = [
-        sys.executable, "-m", "nfsrpc", "serve", str(volume), "--port", "0", "--workers", str(workers),
-        "--ready-file", str(ready),
+        sys.executable, "-m", "nfsrpc", "serve", str(volume), "--port", "0", "--no-portmap",
+        "--workers", str(workers), "--ready-file", str(ready),
     ]  # fmt: skip
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
