@@ -26,8 +26,8 @@ _BODY = Struct(">BBHIQII")
 _FSID = Struct(">I")
 _FSID_AT = 4
 _MAC_SIZE = 8
-_CACHED = 65536
-"""Handles kept in decoded and encoded form, each way: about 20 MB when full."""
+_CACHED = 16384
+"""Handles kept in decoded and encoded form, each way: about 8 MB when full."""
 
 
 class Handle(NamedTuple):

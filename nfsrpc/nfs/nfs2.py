@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nfsrpc.protocols import nfs_prot as v2
-from nfsrpc.rpc.dispatch import Binding, Call
+from nfsrpc.rpc.dispatch import Binding, Call, Encoded
 from nfsrpc.rpc.work import Work
 from nfsrpc.store import Attributes, Changes, Store, Ufid
 from nfsrpc.xdr import Procedure
@@ -23,7 +23,7 @@ from .changes import mode_without_set_ids, permitted
 from .exports import Export, Exports, Identity
 from .fattr2 import MAX_SIZE, TRANSFER, UNSET, UNSET_SHORT, changes_of, fattr_of, statfs_of
 from .handles import fsid_at, stale
-from .readdir2 import listing
+from .readdir2 import Pages
 from .status import v2_status
 
 ONCE = frozenset({
@@ -66,6 +66,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
     def __init__(self, exports: Exports, clock: Callable[[], int] = time.time_ns) -> None:
         self._exports = exports
         self._clock = clock
+        self._pages = Pages()
 
     def _reach(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
         """What a handle names, and whom the caller acts as there; checked for every call, not only at MNT."""
@@ -254,11 +255,12 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         export.store.rmdir(node, arg.name)
         return v2.nfsstat.NFS_OK
 
-    def NFSPROC_READDIR(self, arg: v2.readdirargs, call: Call) -> v2.readdirres:
-        """RFC 1094 §2.2.17: as many entries as `count` bytes of reply hold, from `cookie` on."""
+    def NFSPROC_READDIR(self, arg: v2.readdirargs, call: Call) -> Any:
+        """RFC 1094 §2.2.17: as many entries as `count` bytes of reply hold, from `cookie` on. Answers `Encoded`."""
         export, node, who = self._reach(arg.dir, call)
-        demand(_directory(export.store, node), who, READ)
-        return v2.readdirres(v2.nfsstat.NFS_OK, listing(export, node, int.from_bytes(arg.cookie), arg.count))
+        directory = _directory(export.store, node)
+        demand(directory, who, READ)
+        return Encoded(self._pages.reply(export, node, directory, int.from_bytes(arg.cookie), arg.count))
 
     def NFSPROC_STATFS(self, arg: v2.nfs_fh, call: Call) -> v2.statfsres:
         """RFC 1094 §2.2.18."""

@@ -66,6 +66,12 @@ class ServerFlavor(Protocol):
     def accept(self, credential: bytes, verifier: tuple[int, bytes]) -> Identity: ...
 
 
+class Encoded(NamedTuple):
+    """Returned by a handler that has the encoded result at hand."""
+
+    data: bytes
+
+
 class Drop(Exception):
     """Raised by a handler that wants its call to stay unanswered, so that the client asks again later."""
 
@@ -235,6 +241,8 @@ class Dispatcher:
         return tuple(args)
 
     def _result(self, call: Call, value: Any) -> list[bytes]:
+        if type(value) is Encoded:
+            return [value.data]
         parts: list[bytes] = []
         call.target.procedure.encode_result(value, parts)
         return parts
