@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from ..compiler import Compiled
 from ..layout import Layout, references
 from ..model import AliasType, Constant, EnumType, Field, NamedType, Ref, Spec, StructType, UnionType, Void
 from .decoder import DecodeWriter
@@ -23,6 +26,17 @@ _STANDARD = {
 def generate(spec: Spec) -> str:
     """Return the text of the Python module for a checked specification; the same text for the same specification."""
     return _Generator(spec).text()
+
+
+def backend(compiled: Compiled) -> dict[str, str]:
+    """Return the one file NAME.py."""
+    return {f"{module_name(compiled.spec)}.py": generate(compiled.spec)}
+
+
+def module_name(spec: Spec) -> str:
+    """Return the file's name as a module's: ``nlm4-xdr`` is not one."""
+    name = re.sub(r"\W", "_", spec.name)
+    return f"_{name}" if name[:1].isdigit() or not name else top_level(name)
 
 
 class _Generator:
