@@ -30,6 +30,7 @@ from pathlib import Path
 
 import measure
 import peers
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -96,22 +97,24 @@ def measure_all(o: argparse.Namespace, running: list[peers.Peer], console: Conso
 
 
 def show(results: list[measure.Line], running: list[peers.Peer], o: argparse.Namespace, console: Console) -> None:
-    table = Table(title=f"{o.connections} connections x {o.window} calls in flight, median of {o.rounds}")
-    for column in ("operation", "transport", "server"):
+    title = f"{o.connections} connections with {o.window} calls in flight each; medians of {o.rounds}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("operation", "server"):
         table.add_column(column, no_wrap=True)
-    for column in ("replies/s", "spread", "p50 µs", "p99 µs", "sent again", "x ganesha"):
-        table.add_column(column, justify="right")
-    yardsticks = {(r.operation, r.transport): r.summary.rate for r in results if r.server == "nfs-ganesha"}
+    for column in ("replies/s", "spread", "p50 µs", "p99 µs", "lost", "ratio"):
+        table.add_column(column, justify="right", no_wrap=True)
+    yardsticks = {(r.operation, r.transport): r.summary.rate for r in results if r.server == "ganesha"}
     for index, line in enumerate(results):
         got = line.summary
         yardstick = yardsticks.get((line.operation, line.transport))
         ratio = f"{got.rate / yardstick:.2f}" if yardstick else ""
         table.add_row(
-            line.operation, line.transport, line.server, f"{got.rate:,.0f}", f"{got.spread:.0%}",
+            f"{line.operation} {line.transport}", line.server, f"{got.rate:,.0f}", f"{got.spread:.0%}",
             f"{got.p50:,.0f}", f"{got.p99:,.0f}", str(got.resent or ""), ratio,
             end_section=index % len(running) == len(running) - 1,
         )  # fmt: skip
     console.print(table)
+    console.print("lost: datagrams sent again, all rounds together; ratio: to ganesha, by replies/s")
     for peer in running:
         console.print(f"most memory of one process, {peer.name}: {peer.memory() / 1e6:.0f} MB")
 

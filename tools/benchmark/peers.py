@@ -32,7 +32,7 @@ LOG {{ Default_Log_Level = WARN; }}
 
 @dataclass
 class Peer:
-    """A running server. `pids` are the processes that answer calls."""
+    """A running server; `nfsrpc x2` has two workers. `pids` are the processes that answer calls."""
 
     name: str
     version: int
@@ -92,8 +92,7 @@ def nfsrpc(directory: Path, workers: int) -> Iterator[Peer]:
     try:
         wait_until(ready.exists, process, log)
         port = int(ready.read_text().split()[0])
-        name = f"nfsrpc, {workers} worker{'s' if workers > 1 else ''}"
-        yield Peer(name, 2, port, port, str(volume), [process.pid, *descendants(process.pid)])
+        yield Peer(f"nfsrpc x{workers}", 2, port, port, str(volume), [process.pid, *descendants(process.pid)])
     finally:
         stop(process)
 
@@ -135,7 +134,7 @@ def ganesha(directory: Path) -> Iterator[Peer]:
         )  # fmt: skip
         try:
             wait_until(lambda: listening(port) and listening(mount_port), process, log)
-            yield Peer("nfs-ganesha", 3, port, mount_port, str(export), [process.pid])
+            yield Peer("ganesha", 3, port, mount_port, str(export), [process.pid])
         finally:
             stop(process)
     finally:
