@@ -8,6 +8,7 @@ whoever extends a file cuts it to the row's size first.
 import contextlib
 import errno
 import os
+import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,8 @@ SYNC_THREADS = 8
 SYNCED_ALONE = 2
 """Up to so many files are synced without a thread: starting one would cost more than it saves."""
 
+_NAME = re.compile("([0-9a-f]{8})[.]([0-9a-f]{8})")
+
 Key = tuple[int, int]
 """(inode, content)"""
 
@@ -37,6 +40,12 @@ def shard_name(inode: int) -> str:
 def file_name(key: Key) -> str:
     """Path of a content file below `data`."""
     return f"{shard_name(key[0])}/{key[0]:08x}.{key[1]:08x}"
+
+
+def parse_name(name: str) -> Key | None:
+    """What `file_name` was made of, from its last part; None for any other name."""
+    found = _NAME.fullmatch(name)
+    return (int(found[1], 16), int(found[2], 16)) if found else None
 
 
 class Contents:

@@ -2,7 +2,7 @@
 
 import errno
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,13 @@ class Database:
         """All rows of the answer; the statement bounds them."""
         try:
             return self._execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise as_oserror(error) from error
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> Iterator[Any]:
+        """The rows of the answer one by one, for answers of any length."""
+        try:
+            yield from self._execute(statement, values)
         except sqlite3.Error as error:
             raise as_oserror(error) from error
 

@@ -14,7 +14,6 @@ from .lock import Lock
 from .superblock import Superblock, SuperblockFile
 
 _LIMITS = VolumeLimits()
-_CONTENT_NAME = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{8})\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Checker:
             yield from check()
 
     def _rows(self, statement: str, *values: object) -> Iterator[Any]:
-        return iter(self._database.run(statement, values))
+        return self._database.rows(statement, values)
 
     def _superblock_copies(self) -> Iterator[Finding]:
         copies = self._superblock_file.copies()
@@ -74,9 +73,12 @@ class Checker:
             yield Finding("superblock", "the two copies of the superblock are of different volumes")
 
     def _integrity(self) -> Iterator[Finding]:
-        for (text,) in self._rows(schema.INTEGRITY):
-            if text != "ok":
-                yield Finding("database", f"{text}")
+        try:
+            for (text,) in self._rows(schema.INTEGRITY):
+                if text != "ok":
+                    yield Finding("database", f"{text}")
+        except OSError as error:
+            yield Finding("database", f"{error.strerror}")
 
     def _root(self) -> Iterator[Finding]:
         root = self._superblock.root
@@ -172,12 +174,11 @@ class Checker:
             for inode, content, size in self._rows(invariants.CONTENTS, start, start + contents.SHARD)
         }
         for name, size in _sizes(path):
-            found = _CONTENT_NAME.match(name)
-            if found is None or size is None:
+            key = contents.parse_name(name)
+            if key is None or size is None:
                 text = f"{contents.DIRECTORY}/{contents.shard_name(start)}/{name} does not belong to the volume"
                 yield Finding("content", text)
                 continue
-            key = (int(found[1], 16), int(found[2], 16))
             wanted = expected.pop(key, None)
             if wanted is None:
                 yield Finding("content", f"host file {contents.file_name(key)} belongs to no file", key[0], True)

@@ -1,4 +1,10 @@
-"""What must hold in the tables of a volume: each statement selects what violates it. Plain SQL, as in `schema`."""
+"""What must hold in the tables of a volume. Plain SQL, as in `schema`.
+
+The first part selects what violates an invariant; the second is what repair
+needs beside it.
+"""
+
+# --- checks ---------------------------------------------------------------------------------------------------------
 
 _DIRECTORY = "(i.mode & 61440) = 16384"
 _COUNTED = "counted AS (SELECT inode, COUNT(*) AS names FROM names GROUP BY inode)"
@@ -51,3 +57,32 @@ GREATEST_GENERATION = "SELECT COALESCE(MAX(generation), 0), COALESCE(MAX(content
 PENDING = "SELECT DISTINCT inode, content FROM pending"
 SHARDS = "SELECT DISTINCT inode / ? FROM inodes WHERE content <> 0"
 CONTENTS = "SELECT inode, content, size FROM inodes WHERE content <> 0 AND inode >= ? AND inode < ?"
+
+# --- repair ---------------------------------------------------------------------------------------------------------
+REINDEX = "REINDEX"
+PARENT_OF = "SELECT parent FROM inodes WHERE inode = ?"
+NAMES_OF = "SELECT directory, name FROM names WHERE inode = ? ORDER BY directory, name"
+DIRECTORY_OF = "SELECT directory FROM names WHERE inode = ?"
+NAMES_BY_COOKIE = "SELECT name, cookie FROM names WHERE directory = ? ORDER BY cookie"
+COOKIE_COUNTER = "SELECT cookie FROM inodes WHERE inode = ?"
+COOKIE_BEYOND = "SELECT COALESCE(MAX(cookie), 2) + 1 FROM names WHERE directory = ?"
+ALL_NUMBERS = "SELECT inode FROM inodes ORDER BY inode"
+ALL_CONTENTS = "SELECT inode, content FROM inodes WHERE content <> 0"
+WITHOUT_GENERATION = "SELECT inode FROM inodes WHERE generation <= 0"
+SET_GENERATION = "UPDATE inodes SET generation = ? WHERE inode = ?"
+SET_PARENT = "UPDATE inodes SET parent = ? WHERE inode = ?"
+SET_LINKS = "UPDATE inodes SET nlink = ? WHERE inode = ?"
+SET_COOKIE = "UPDATE inodes SET cookie = ? WHERE inode = ?"
+SET_SIZE = "UPDATE inodes SET size = ? WHERE inode = ?"
+EMPTY_FILE = "UPDATE inodes SET content = 0, size = 0, used = 0 WHERE inode = ?"
+MEND_TYPES = """UPDATE inodes SET mode = (mode & 4095) | 32768
+    WHERE (mode & 61440) NOT IN (4096, 8192, 16384, 24576, 32768, 40960, 49152)"""
+MEND_CONTENT = "UPDATE inodes SET content = 0 WHERE content < 0 OR (content <> 0 AND (mode & 61440) <> 32768)"
+MEND_SIZES = "UPDATE inodes SET size = 0, used = 0 WHERE size < 0 OR used < 0"
+DROP_TARGETS = "DELETE FROM symlinks WHERE inode NOT IN (SELECT inode FROM inodes WHERE (mode & 61440) = 40960)"
+DROP_NAMES_OF = "DELETE FROM names WHERE inode = ?"
+DROP_NAMES_WITHOUT_INODE = "DELETE FROM names WHERE inode NOT IN (SELECT inode FROM inodes)"
+DROP_NAMES_WITHOUT_DIRECTORY = """DELETE FROM names
+    WHERE directory NOT IN (SELECT inode FROM inodes WHERE (mode & 61440) = 16384)"""
+DROP_FREE = "DELETE FROM free"
+DROP_PENDING = "DELETE FROM pending"
