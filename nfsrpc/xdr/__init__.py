@@ -4,6 +4,8 @@ For readers and writers of messages: `encode`, `decode`, `Limits` and the errors
 Everything else is the run-time side of generated modules, which import nothing but this package.
 """
 
+from typing import TYPE_CHECKING
+
 from .errors import XdrDecodeError, XdrEncodeError, XdrError
 from .failure import DECODE_FAILURES, ENCODE_FAILURES, decode_failure, encode_failure
 from .limits import DEFAULT_LIMITS, Limits
@@ -40,7 +42,20 @@ from .words import (
     one_arg,
 )
 
+if TYPE_CHECKING:
+    from .xdrlib import Packer, StrictPacker, StrictUnpacker, Unpacker
+
 new = object.__new__
+
+
+def __getattr__(name: str) -> object:
+    # The old library's names come with their module when asked for: generated code never asks.
+    if name in ("Packer", "Unpacker", "StrictPacker", "StrictUnpacker"):
+        from . import xdrlib
+
+        return getattr(xdrlib, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "BOOL",
@@ -52,10 +67,14 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Limits",
+    "Packer",
     "Procedure",
     "Quadruple",
     "Record",
     "Run",
+    "StrictPacker",
+    "StrictUnpacker",
+    "Unpacker",
     "XdrDecodeError",
     "XdrEncodeError",
     "XdrError",

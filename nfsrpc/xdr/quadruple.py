@@ -1,8 +1,12 @@
 """A quadruple-precision floating-point number (RFC 4506 §4.8) that loses nothing: IEEE 754 binary128."""
 
+from __future__ import annotations
+
 import math
-from fractions import Fraction
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _FRACTION_BITS = 112
 _EXPONENT_MAX = 0x7FFF
@@ -22,12 +26,14 @@ class Quadruple:
     __slots__ = ("bits",)
     bits: int
 
-    def __init__(self, number: "int | float | Fraction | Quadruple" = 0) -> None:
+    def __init__(self, number: int | float | Fraction | Quadruple = 0) -> None:
         if isinstance(number, Quadruple):
             self.bits = number.bits
         elif isinstance(number, float):
             self.bits = _bits_of_float(number)
         else:
+            from fractions import Fraction  # costs more than all of this package, for a type that few use
+
             self.bits = _bits_of_fraction(Fraction(number))
 
     @classmethod
@@ -63,6 +69,8 @@ class Quadruple:
 
     def as_fraction(self) -> Fraction:
         """Return the exact value; raise OverflowError for an infinity and ValueError for a NaN."""
+        from fractions import Fraction
+
         negative, exponent, fraction = self._parts
         if exponent == _EXPONENT_MAX:
             if fraction:
@@ -101,6 +109,8 @@ class Quadruple:
 
 
 def _bits_of_float(number: float) -> int:
+    from fractions import Fraction
+
     if math.isnan(number):
         return _EXPONENT_MAX << _FRACTION_BITS | _QUIET
     sign = 1 << 127 if math.copysign(1.0, number) < 0 else 0
@@ -112,14 +122,15 @@ def _bits_of_float(number: float) -> int:
 def _bits_of_fraction(number: Fraction) -> int:
     sign = 1 << 127 if number < 0 else 0
     magnitude = abs(number)
+    two = type(magnitude)(2)
     if not magnitude:
         return sign
     exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
-    if magnitude < Fraction(2) ** exponent:
+    if magnitude < two**exponent:
         exponent -= 1
     exponent = max(exponent, 1 - _BIAS)
     # round() of a Fraction is half-to-even, as IEEE 754 asks for.
-    significand = round(magnitude / Fraction(2) ** (exponent - _FRACTION_BITS))
+    significand = round(magnitude / two ** (exponent - _FRACTION_BITS))
     # A significand that was rounded up to the next power of two, or a subnormal
     # number rounded up to the first normal one, carries into the exponent by itself.
     bits = (exponent + _BIAS - 1 << _FRACTION_BITS) + significand
@@ -130,13 +141,14 @@ def _bits_of_fraction(number: Fraction) -> int:
 
 def _decimal(value: Fraction) -> str:
     digits = 36
+    ten = type(value)(10)
     sign, value = ("-", -value) if value < 0 else ("", value)
     power = (value.numerator.bit_length() - value.denominator.bit_length()) * 30103 // 100000
-    while value >= Fraction(10) ** (power + 1):
+    while value >= ten ** (power + 1):
         power += 1
-    while value < Fraction(10) ** power:
+    while value < ten**power:
         power -= 1
-    scaled = round(value / Fraction(10) ** (power - digits + 1))
+    scaled = round(value / ten ** (power - digits + 1))
     if scaled == 10**digits:
         scaled, power = 10 ** (digits - 1), power + 1
     text = str(scaled).rstrip("0").ljust(2, "0")
