@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import zlib
 
 import pytest
 
@@ -96,8 +97,6 @@ def test_both_copies_lost(volume_path):
 def test_a_later_format(volume_path, file):
     raw = bytearray(pack(dataclasses.replace(file.read(), sequence=9)))
     raw[19] = 2
-    import zlib
-
     raw[-4:] = zlib.crc32(raw[:-4]).to_bytes(4, "big")
     with (volume_path / "superblock").open("r+b") as disk:
         disk.seek(SPACING)

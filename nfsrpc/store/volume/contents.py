@@ -187,7 +187,7 @@ class Contents:
             self.recorded = bool(self._pending)
             for key in self._pending:
                 self._try_reconcile(key)
-        for key in self._made:
+        for key in self._made if committed else {**self._made, **self._dirty}:
             self._try_reconcile(key)
         if not committed:
             for key in self._dirty:
@@ -198,6 +198,8 @@ class Contents:
         self._pending.clear()
         self._new_shard = False
         self._room_checked = False
+        while len(self._descriptors) > self._limit:
+            self._close_oldest()
 
     def _try_reconcile(self, key: Key) -> None:
         """The change itself is done. What fails here is left on record, for the next time the volume is opened."""
