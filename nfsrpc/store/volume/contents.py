@@ -17,11 +17,14 @@ from . import schema
 from .database import Database
 from .inodes import Inodes
 from .limits import VolumeLimits
-from .unit import Unit
+from .unit import Outcome, Unit
 
 DIRECTORY = "data"
 SHARD = 1024
 """Inode numbers per directory: neighbours share one, so that a commit syncs few directories."""
+_DURABLE_SHARDS = 1024
+"""Shards that a process remembers to have been synced; of any other it syncs the name once more."""
+
 SYNC_THREADS = 8
 SYNCED_ALONE = 2
 """Up to so many files are synced without a thread: starting one would cost more than it saves."""
@@ -64,6 +67,7 @@ class Contents:
         self._made: dict[Key, None] = {}
         self._shards: dict[str, None] = {}
         self._new_shard = False
+        self._durable: dict[str, None] = {}
         self._pending: dict[Key, None] = {}
         self._owner = secrets.randbits(62)
         self.recorded = False
@@ -97,13 +101,12 @@ class Contents:
         self._made[key] = None
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         self._discard(key)
-        try:
-            descriptor = self._opened(key, flags)
-        except FileNotFoundError:
+        if shard not in self._durable:
+            # It may be there, made by a process that was killed before it was synced.
+            self._new_shard = True
             with contextlib.suppress(FileExistsError):
                 os.mkdir(shard, 0o700, dir_fd=self._data)
-            self._new_shard = True
-            descriptor = self._opened(key, flags)
+        descriptor = self._opened(key, flags)
         self._descriptors[key] = descriptor
         self._shards[shard] = None
         self._dirty[key] = None
@@ -111,8 +114,8 @@ class Contents:
 
     def copy(self, source: Key, target: Key, size: int) -> None:
         """Make `target` with the first `size` bytes of `source`, holes kept."""
-        reading = self.descriptor(source)
         writing = self.make(target)
+        reading = self.descriptor(source)
         size = min(size, os.fstat(reading).st_size)
         position = 0
         while position < size:
@@ -171,8 +174,10 @@ class Contents:
             return
         if self._syncing is None:
             self._syncing = ThreadPoolExecutor(SYNC_THREADS, "sync")
-        for done in [self._syncing.submit(os.fdatasync, descriptor) for descriptor in descriptors]:
-            done.result()
+        syncing = [self._syncing.submit(os.fdatasync, descriptor) for descriptor in descriptors]
+        # All of them end before an error of one lets anybody close descriptors.
+        for failed in filter(None, [sync.exception() for sync in syncing]):
+            raise failed
 
     def _sync_directory(self, shard: str) -> None:
         descriptor = os.open(shard, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._data)
@@ -181,15 +186,18 @@ class Contents:
         finally:
             os.close(descriptor)
 
-    def settle(self, committed: bool) -> None:
-        """Carry out what was put off; take away files that this unit made and no row refers to."""
-        if committed:
+    def settle(self, outcome: Outcome) -> None:
+        """Carry out what was put off; take back what no row came to refer to."""
+        done: dict[Key, None] = {}
+        if outcome is Outcome.COMMITTED:
             self.recorded = bool(self._pending)
-            for key in self._pending:
-                self._try_reconcile(key)
-        for key in self._made if committed else {**self._made, **self._dirty}:
+            self._keep_shards()
+            done = {**self._pending, **self._made}
+        elif outcome is Outcome.UNDONE:
+            done = {**self._made, **self._dirty}
+        for key in done:
             self._try_reconcile(key)
-        if not committed:
+        if outcome is not Outcome.COMMITTED:
             for key in self._dirty:
                 self._discard(key)
         self._made.clear()
@@ -200,6 +208,11 @@ class Contents:
         self._room_checked = False
         while len(self._descriptors) > self._limit:
             self._close_oldest()
+
+    def _keep_shards(self) -> None:
+        if len(self._durable) > _DURABLE_SHARDS:
+            self._durable.clear()
+        self._durable.update(self._shards)
 
     def _try_reconcile(self, key: Key) -> None:
         """The change itself is done. What fails here is left on record, for the next time the volume is opened."""

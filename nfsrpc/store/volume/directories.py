@@ -13,7 +13,7 @@ from . import schema
 from .database import Database
 from .inodes import Inode, Inodes, make_room, stale
 from .limits import VolumeLimits
-from .unit import Unit
+from .unit import Outcome, Unit
 
 COOKIE_SELF = 1
 COOKIE_PARENT = 2
@@ -174,7 +174,7 @@ class Directories:
     def flush(self) -> None:
         """Names are written as they change."""
 
-    def settle(self, committed: bool) -> None:
+    def settle(self, outcome: Outcome) -> None:
         """What is cached holds on; a unit that failed has dropped it already."""
         if len(self._cache) > self._limits.cached_names:
             make_room(self._cache)

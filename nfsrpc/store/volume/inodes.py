@@ -11,7 +11,7 @@ from ..interface import Attributes, Ufid
 from . import schema
 from .database import Database
 from .limits import VolumeLimits
-from .unit import Unit
+from .unit import Outcome, Unit
 
 _values: Callable[["Inode"], tuple[Any, ...]] = operator.attrgetter(*schema.INODE_COLUMNS.split(", "))
 
@@ -166,7 +166,7 @@ class Inodes:
         if self._state != self._committed_state:
             self._database.run(schema.STATE_SET, (self._state["next_inode"], self._state["inodes"]))
 
-    def settle(self, committed: bool) -> None:
+    def settle(self, outcome: Outcome) -> None:
         """What was written is what holds now."""
         self._dirty.clear()
         self._committed.clear()

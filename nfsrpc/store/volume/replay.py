@@ -10,7 +10,7 @@ from collections.abc import Callable
 from . import schema
 from .database import Database
 from .limits import VolumeLimits
-from .unit import Unit
+from .unit import Outcome, Unit
 
 _SWEPT_AT_ONCE = 64
 
@@ -83,7 +83,7 @@ class Replay:
         if client is not None:
             self._sweep(bytes(client), now, added)
 
-    def settle(self, committed: bool) -> None:
+    def settle(self, outcome: Outcome) -> None:
         """What was added is in the table now, or nowhere."""
         self._new.clear()
 

@@ -8,6 +8,7 @@ one snapshot. A changing unit holds the writer lock from `begin` to the end of
 import errno
 import fcntl
 import os
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -19,13 +20,21 @@ from .journal import Journal
 WRITER_FILE = "writer"
 
 
+class Outcome(Enum):
+    """How a changing unit ended."""
+
+    COMMITTED = "committed"
+    UNDONE = "undone"
+    UNKNOWN = "the commit itself failed: undone here, but a crash might still bring it out of the database's log"
+
+
 class Part(Protocol):
     """Something of the volume that keeps state in memory during a unit, or across units."""
 
     def flush(self) -> None:
         """Before the transaction commits: sync, and write what was put off. OSError fails the unit."""
 
-    def settle(self, committed: bool) -> None:
+    def settle(self, outcome: Outcome) -> None:
         """The unit is over, the writer lock still held: carry out or drop what waited for its end. Raises nothing."""
 
     def forget(self) -> None:
@@ -102,31 +111,37 @@ class Unit:
                 raise OSError(errno.EIO, "the unit of work was undone by an earlier error")
             for part in self._parts:
                 part.flush()
-            self._database.run(schema.COMMIT)
         except BaseException:
             self.abort()
             raise
-        self._end(committed=True)
+        try:
+            self._database.run(schema.COMMIT)
+        except BaseException:
+            self._undo(Outcome.UNKNOWN)
+            raise
+        self._end(Outcome.COMMITTED)
 
     def abort(self) -> None:
         """Undo the unit; see `Work.abort`. Nothing to do when none is open."""
-        if not self._open:
-            return
+        if self._open:
+            self._undo(Outcome.UNDONE)
+
+    def _undo(self, outcome: Outcome) -> None:
         try:
             if self._database.in_transaction:
                 self._database.run(schema.ROLLBACK)
         finally:
             self._version = -1
             self._each_forget()
-            self._end(committed=False)
+            self._end(outcome)
 
-    def _end(self, committed: bool) -> None:
+    def _end(self, outcome: Outcome) -> None:
         self.journal.stop()
         self._savepoint = False
         if self.changing:
             try:
                 for part in self._parts:
-                    part.settle(committed)
+                    part.settle(outcome)
             finally:
                 self.changing = False
                 fcntl.flock(self._writer, fcntl.LOCK_UN)
