@@ -19,7 +19,7 @@ _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
     (ProgramMismatch, "this command speaks NFS version 2, MOUNT version 1 and portmapper version 2"),
     (AuthRefused, "try ?uid=N&gid=N, or ?sec=none"),
     (Disconnected, "is the server running? A server that does not use port 111 or 2049 needs HOST:PORT"),
-    (PermissionError, "the server decides by uid, gid and client address: see the export's options, or try ?uid=0"),
+    (PermissionError, "the server goes by uid, gid, client address and sometimes source port: try ?uid=0, or as root"),
 )
 
 

@@ -1,6 +1,7 @@
 """From a URL to a root handle: ports, the MOUNT protocol (RFC 1094 appendix A), the export that holds the path."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -12,6 +13,7 @@ from nfsrpc.portmap.entry import Transport
 from nfsrpc.protocols import mount as mount_prot
 from nfsrpc.protocols import nfs_prot
 from nfsrpc.rpc.errors import ProcedureUnavailable, RpcError
+from nfsrpc.transport.address import RESERVED_PORTS
 from nfsrpc.transport.client import CALL_TIMEOUT, Client
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
@@ -23,6 +25,8 @@ from .url import NfsUrl
 
 LIMITS = replace(DEFAULT_LIMITS, elements=1 << 16)
 """What a mount server may answer: lists of at most 65 536 exports, groups or mounts."""
+_FIRST_CONTACT = 10.0
+"""Seconds for a call to the mount server: whoever mistyped a host does not want to wait as long as for a slow disk."""
 _FAREWELL = 2.0
 """Seconds that a server has to take note of our leaving; it is a courtesy (RFC 1094 §A.4)."""
 
@@ -171,9 +175,10 @@ def credential_of(url: NfsUrl) -> Credential:
 
 
 def open_client(host: str, port: int, proto: str, credential: Credential, timeout: float) -> Client:
-    """A blocking client over `proto` ("tcp" or "udp")."""
+    """A blocking client over `proto` ("tcp" or "udp"); root calls from a reserved port, as many servers demand."""
     connect = connect_udp if proto == "udp" else connect_tcp
-    return connect(host, port, credential=credential, timeout=timeout, limits=LIMITS)
+    ports = RESERVED_PORTS if os.geteuid() == 0 else ()
+    return connect(host, port, credential=credential, timeout=timeout, limits=LIMITS, source_ports=ports)
 
 
 def port_of(host: str, known: int | None, program: int, version: int, proto: str, service: str) -> int:
@@ -201,7 +206,7 @@ def mount(url: NfsUrl, *, timeout: float = CALL_TIMEOUT) -> Mount:
     nfs_port = port_of(
         url.host, url.nfs_port or url.port, nfs_prot.NFS_PROGRAM, nfs_prot.NFS_VERSION, url.proto, "NFS server"
     )
-    with open_client(url.host, mount_port, url.proto, credential, timeout) as client:
+    with open_client(url.host, mount_port, url.proto, credential, min(timeout, _FIRST_CONTACT)) as client:
         export, root = find_root(MountService(client), url.path)
 
     def farewell() -> None:

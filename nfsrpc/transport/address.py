@@ -1,6 +1,5 @@
 """Host names and ports to socket addresses, IPv4 and IPv6 alike, through the system's resolver."""
 
-import contextlib
 import errno
 import socket
 from collections.abc import Iterable
@@ -8,8 +7,8 @@ from typing import Any, NamedTuple
 
 from nfsrpc.rpc.errors import RpcError
 
-RESERVED_PORTS = range(1023, 599, -1)
-"""Source ports that only a privileged process can have, as servers with a "secure" export demand them."""
+RESERVED_PORTS = range(1023, 664, -1)
+"""Source ports that only a privileged process can have, as servers demand them: the range of Linux' own client."""
 
 
 class HostUnknown(RpcError):
@@ -62,31 +61,3 @@ def _bind(sock: socket.socket, family: socket.AddressFamily, source_ports: Itera
                 return
             raise
         return
-
-
-class Waker:
-    """Lets another thread end this thread's `poll`: a pair of sockets, one of them polled."""
-
-    def __init__(self) -> None:
-        self._ours, self._theirs = socket.socketpair()
-        self._ours.setblocking(False)
-        self._theirs.setblocking(False)
-
-    def fileno(self) -> int:
-        """The descriptor to poll."""
-        return self._ours.fileno()
-
-    def wake(self) -> None:
-        """Make the descriptor readable; that it is so already is as good."""
-        with contextlib.suppress(BlockingIOError):
-            self._theirs.send(b"\0")
-
-    def clear(self) -> None:
-        """Take the wake-ups that have come."""
-        with contextlib.suppress(BlockingIOError):
-            self._ours.recv(4096)
-
-    def close(self) -> None:
-        """Give up both descriptors."""
-        self._ours.close()
-        self._theirs.close()

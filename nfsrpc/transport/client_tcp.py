@@ -16,8 +16,9 @@ from nfsrpc.rpc.record import RecordReader, frame
 from nfsrpc.rpc.retry import AT_LEAST_ONCE, MAYBE, Backoff, RetryPolicy
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
-from .address import SocketAddress, Waker, open_socket, resolve
+from .address import SocketAddress, open_socket, resolve
 from .client import CALL_TIMEOUT, CONNECT_TIMEOUT, Client
+from .waker import Waker
 
 _CHUNK = 1 << 18
 _IOV = 64

@@ -1,5 +1,6 @@
 """The blocking client over UDP (RFC 5531 §10): one datagram a message, sent again until a reply or the deadline."""
 
+import contextlib
 import errno
 import select
 import socket
@@ -13,13 +14,15 @@ from nfsrpc.rpc.errors import RpcError
 from nfsrpc.rpc.retry import AT_LEAST_ONCE, RetryPolicy
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
-from .address import SocketAddress, Waker, open_socket, resolve
+from .address import SocketAddress, open_socket, resolve
 from .client import CALL_TIMEOUT, Client
+from .waker import Waker
 
 MAX_DATAGRAM = 65507
 """Payload of the largest UDP datagram over IPv4."""
 _RECEIVE_BUFFER = 1 << 20
 _MAX_BATCH = 64
+_FULL_QUEUE = 0.05
 
 
 class MessageTooLong(RpcError):
@@ -65,6 +68,7 @@ class UdpClient(Client):
                 self._addresses.pop(0)
                 continue
             self._to = to
+            self._source = self._sock.getpeername()
             self._poll = select.poll()
             self._poll.register(self._sock, select.POLLIN)
             self._poll.register(self._waker, select.POLLIN)
@@ -80,11 +84,16 @@ class UdpClient(Client):
     def _send(self, call: PendingCall) -> None:
         try:
             self._sock.send(call.message)
+        except BlockingIOError:
+            # The queue to the network is full: it empties in moments, a retransmission would take much longer.
+            select.select((), (self._sock,), (), _FULL_QUEUE)
+            with contextlib.suppress(OSError):
+                self._sock.send(call.message)
         except OSError as trouble:
             if trouble.errno == errno.EMSGSIZE:
                 self._table.fail(call, MessageTooLong(f"a call of {len(call.message)} bytes does not fit a datagram"))
                 return
-            # Refused by ICMP for an earlier datagram, no buffer, no route at the moment: as good as lost on the way.
+            # Refused by ICMP for an earlier datagram, no route at the moment: as good as lost on the way.
             self._trouble = trouble
 
     def _exchange(self, timeout: float) -> list[bytes]:
@@ -104,7 +113,7 @@ class UdpClient(Client):
         try:
             while len(messages) < most:
                 data, source = self._sock.recvfrom(MAX_DATAGRAM + 1)
-                if source == self._to.address:
+                if source == self._source:
                     messages.append(data)
                     self._answered = True
         except BlockingIOError:

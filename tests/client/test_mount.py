@@ -1,9 +1,12 @@
 """Which export a URL means, and what a mount server may answer."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from by_hand import MOUNT, NFS, ROOT, Answer, ByHand, chain, opaque, word
+from served import Served
 
 from nfsrpc.auth import NoneCredential
 from nfsrpc.client.mount import Export, Mounted, MountService, longest_export, mount, open_client
@@ -142,6 +145,18 @@ def test_a_list_that_cannot_be_meant_is_a_bad_reply(entry: tuple[int, int], body
         service = MountService(client)
         with pytest.raises(BadReply):
             service.exports() if entry == EXPORT else service.dump()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="reserved ports are root's")
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_root_calls_from_a_reserved_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proto: str) -> None:
+    with Served(tmp_path, "--secure") as server:
+        url = parse_url(server.url(proto=proto, uid=0))
+        with mount(url) as mounted:
+            assert mounted.nfs.getattr(mounted.root).nlink >= 2
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        with pytest.raises(PermissionError):
+            mount(url)
 
 
 def test_the_mount_server_need_not_be_there_for_the_farewell() -> None:

@@ -79,18 +79,22 @@ class ByHand:
 
     def _serve(self, stream: socket.socket) -> None:
         try:
-            head = stream.recv(4)
-        except ConnectionResetError:
-            head = b""
-        if not head:
+            call = self._read(stream)
+            if call and (reply := self.reply(call)) is not None:
+                stream.sendall(word(0x80000000 | len(reply)) + reply)
+        except ConnectionError:
+            call = b""
+        if not call:
             self._streams.remove(stream)
             stream.close()
-            return
-        size, call = struct.unpack(">I", head)[0] & 0x7FFFFFFF, b""
+
+    def _read(self, stream: socket.socket) -> bytes:
+        """One record of one fragment; b"" at the end of the stream."""
+        head = stream.recv(4)
+        size, call = struct.unpack(">I", head)[0] & 0x7FFFFFFF if head else 0, b""
         while len(call) < size:
             call += stream.recv(size - len(call))
-        if (reply := self.reply(call)) is not None:
-            stream.sendall(word(0x80000000 | len(reply)) + reply)
+        return call
 
     def reply(self, call: bytes) -> bytes | None:
         self.calls.append(call)
