@@ -97,7 +97,7 @@ class mountbody(_Record):
         self.ml_next = ml_next
 
 
-# typedef mountbody *mountlist;
+# typedef struct mountbody *mountlist;
 mountlist: _TypeAlias = mountbody | None
 
 
@@ -115,7 +115,7 @@ class groupnode(_Record):
         self.gr_next = gr_next
 
 
-# typedef groupnode *groups;
+# typedef struct groupnode *groups;
 groups: _TypeAlias = groupnode | None
 
 
@@ -135,7 +135,7 @@ class exportnode(_Record):
         self.ex_next = ex_next
 
 
-# typedef exportnode *exports;
+# typedef struct exportnode *exports;
 exports: _TypeAlias = exportnode | None
 
 
@@ -303,6 +303,40 @@ def decode_name(data: bytes, pos: int, limits: _Limits) -> tuple[name, int]:
         raise _decode_failure(failure, at, data, pos) from None
 
 
+_mountlist_0 = _Run("> I", "#", {'#': _BOOL})
+
+
+def encode_mountlist(v: mountlist, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        at = _mountlist_0
+        p1 = v
+        out.append(_mountlist_0.pack(p1 is not None))
+        if p1 is not None:
+            at = ''
+            encode_mountbody(p1, out)
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_mountlist(data: bytes, pos: int, limits: _Limits) -> tuple[mountlist, int]:
+    at: _Run | str = ""
+    try:
+        at = _mountlist_0
+        (x1,) = _mountlist_0.unpack_from(data, pos)
+        if x1 > 1:
+            _any_bool(x1, limits)
+        pos += 4
+        if x1:
+            at = ''
+            v, pos = decode_mountbody(data, pos, limits)
+        else:
+            v = None
+        return v, pos
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
 _mountbody_0 = _Run("> I", "ml_hostname#")
 _mountbody_1 = _Run("> I", "ml_directory#")
 _mountbody_2 = _Run("> I", "ml_next#", {'ml_next#': _BOOL})
@@ -384,10 +418,7 @@ def decode_mountbody(data: bytes, pos: int, limits: _Limits) -> tuple[mountbody,
         raise _decode_failure(failure, at, data, pos, index) from None
 
 
-_mountlist_0 = _Run("> I", "#", {'#': _BOOL})
-
-
-def encode_mountlist(v: mountlist, out: list[bytes]) -> None:
+def encode_groups(v: groups, out: list[bytes]) -> None:
     at: _Run | str = ""
     try:
         at = _mountlist_0
@@ -395,12 +426,12 @@ def encode_mountlist(v: mountlist, out: list[bytes]) -> None:
         out.append(_mountlist_0.pack(p1 is not None))
         if p1 is not None:
             at = ''
-            encode_mountbody(p1, out)
+            encode_groupnode(p1, out)
     except _ENCODE_FAILURES as failure:
         raise _encode_failure(failure, at, v) from None
 
 
-def decode_mountlist(data: bytes, pos: int, limits: _Limits) -> tuple[mountlist, int]:
+def decode_groups(data: bytes, pos: int, limits: _Limits) -> tuple[groups, int]:
     at: _Run | str = ""
     try:
         at = _mountlist_0
@@ -410,7 +441,7 @@ def decode_mountlist(data: bytes, pos: int, limits: _Limits) -> tuple[mountlist,
         pos += 4
         if x1:
             at = ''
-            v, pos = decode_mountbody(data, pos, limits)
+            v, pos = decode_groupnode(data, pos, limits)
         else:
             v = None
         return v, pos
@@ -479,7 +510,7 @@ def decode_groupnode(data: bytes, pos: int, limits: _Limits) -> tuple[groupnode,
         raise _decode_failure(failure, at, data, pos, index) from None
 
 
-def encode_groups(v: groups, out: list[bytes]) -> None:
+def encode_exports(v: exports, out: list[bytes]) -> None:
     at: _Run | str = ""
     try:
         at = _mountlist_0
@@ -487,12 +518,12 @@ def encode_groups(v: groups, out: list[bytes]) -> None:
         out.append(_mountlist_0.pack(p1 is not None))
         if p1 is not None:
             at = ''
-            encode_groupnode(p1, out)
+            encode_exportnode(p1, out)
     except _ENCODE_FAILURES as failure:
         raise _encode_failure(failure, at, v) from None
 
 
-def decode_groups(data: bytes, pos: int, limits: _Limits) -> tuple[groups, int]:
+def decode_exports(data: bytes, pos: int, limits: _Limits) -> tuple[exports, int]:
     at: _Run | str = ""
     try:
         at = _mountlist_0
@@ -502,7 +533,7 @@ def decode_groups(data: bytes, pos: int, limits: _Limits) -> tuple[groups, int]:
         pos += 4
         if x1:
             at = ''
-            v, pos = decode_groupnode(data, pos, limits)
+            v, pos = decode_exportnode(data, pos, limits)
         else:
             v = None
         return v, pos
@@ -586,37 +617,6 @@ def decode_exportnode(data: bytes, pos: int, limits: _Limits) -> tuple[exportnod
         raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
-
-
-def encode_exports(v: exports, out: list[bytes]) -> None:
-    at: _Run | str = ""
-    try:
-        at = _mountlist_0
-        p1 = v
-        out.append(_mountlist_0.pack(p1 is not None))
-        if p1 is not None:
-            at = ''
-            encode_exportnode(p1, out)
-    except _ENCODE_FAILURES as failure:
-        raise _encode_failure(failure, at, v) from None
-
-
-def decode_exports(data: bytes, pos: int, limits: _Limits) -> tuple[exports, int]:
-    at: _Run | str = ""
-    try:
-        at = _mountlist_0
-        (x1,) = _mountlist_0.unpack_from(data, pos)
-        if x1 > 1:
-            _any_bool(x1, limits)
-        pos += 4
-        if x1:
-            at = ''
-            v, pos = decode_exportnode(data, pos, limits)
-        else:
-            v = None
-        return v, pos
-    except _DECODE_FAILURES as failure:
-        raise _decode_failure(failure, at, data, pos) from None
 
 
 _ppathcnf_0 = _Run("> i i i i i i I i", "pc_link_max pc_max_canon pc_max_input pc_name_max pc_path_max pc_pipe_buf pc_vdisable pc_xxx", {'pc_max_canon': range(-32768, 32768), 'pc_max_input': range(-32768, 32768), 'pc_name_max': range(-32768, 32768), 'pc_path_max': range(-32768, 32768), 'pc_pipe_buf': range(-32768, 32768), 'pc_vdisable': range(0, 256), 'pc_xxx': range(-128, 128)})
