@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import resource
 import stat
@@ -11,6 +12,7 @@ import pytest
 
 from nfsrpc.store import Changes
 from nfsrpc.store.volume import Volume, make_volume
+from nfsrpc.store.volume.database import Database
 from nfsrpc.store.volume.fsck import check_volume
 
 REG = stat.S_IFREG | 0o644
@@ -73,6 +75,65 @@ def test_a_sync_that_fails(filled, once, monkeypatch, function, code):
     assert contents(volume, b"new") == b"\0\0\0x"
     volume.close()
     assert list(check_volume(volume.path)) == []
+
+
+def test_one_of_many_syncs_fails(volume, once, monkeypatch):
+    nodes = [once(volume, "create", volume.root, b"%d" % number, REG, 0, 0).ufid for number in range(12)]
+    calls = itertools.count()
+    plain = os.fdatasync
+
+    def fail_once(descriptor):
+        if next(calls) == 5:
+            raise OSError(errno.EIO, "no")
+        plain(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fail_once)
+        volume.begin(True)
+        for node in nodes:
+            with volume.step():
+                volume.write(node, 0, b"data")
+        with pytest.raises(OSError):
+            volume.commit()
+    with volume.work(changing=False):
+        assert [volume.getattr(node).size for node in nodes] == [0] * 12
+    with volume.work(changing=True):
+        for node in nodes:
+            with volume.step():
+                volume.write(node, 0, b"data")
+    assert contents(volume, b"11") == b"data"
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_the_commit_itself_fails(filled, once, monkeypatch, done):
+    """Whether the database has the unit after all cannot be known; either way the volume is whole."""
+    volume, node = filled
+    plain = Database.run
+
+    def run(self, statement, values=()):
+        if statement == "COMMIT":
+            if done:
+                plain(self, statement, values)
+            raise OSError(errno.EIO, "no")
+        return plain(self, statement, values)
+
+    volume.begin(True)
+    with volume.step():
+        fresh = volume.create(volume.root, b"new", REG, 0, 0)
+        volume.write(fresh.ufid, 0, b"data")
+        volume.write(node, 10000, b"more")
+        volume.setattr(node, Changes(size=10002))
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "run", run)
+        with pytest.raises(OSError):
+            volume.commit()
+    assert names(volume) == ([b"new", b"old"] if done else [b"old"])
+    assert contents(volume, b"old") == b"o" * 10000 + (b"mo" if done else b"")
+    assert not done or contents(volume, b"new") == b"data"
+    volume.close()
+    assert [finding for finding in check_volume(volume.path) if not finding.leftover] == []
 
 
 @pytest.mark.parametrize("function", ["ftruncate", "unlink"])

@@ -6,6 +6,7 @@ import os
 import random
 import stat
 import time
+import tracemalloc
 
 import pytest
 
@@ -263,6 +264,27 @@ def test_caches_are_bounded(volume_path, once):
             found = [volume.lookup(volume.root, b"%d" % number).inode for number in range(200)]
         assert found == list(range(3, 203))
     volume.close()
+
+
+def test_memory_does_not_grow_with_the_number_of_files(volume_path):
+    volume = Volume.open(volume_path, limits=VolumeLimits(cached_inodes=100, cached_names=100))
+
+    def make(start):
+        for first in range(start, start + 2000, 50):
+            with volume.work(changing=True):
+                for number in range(first, first + 50):
+                    with volume.step():
+                        volume.create(volume.root, b"%d" % number, REG, 0, 0)
+                        volume.remember(b"key %d" % number, b"client", b"result")
+
+    make(0)
+    tracemalloc.start()
+    try:
+        make(2000)
+        assert tracemalloc.get_traced_memory()[0] < 300_000
+    finally:
+        tracemalloc.stop()
+        volume.close()
 
 
 def test_changes_need_a_changing_unit(volume, once, file):

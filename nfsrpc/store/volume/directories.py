@@ -176,7 +176,7 @@ class Directories:
 
     def settle(self, outcome: Outcome) -> None:
         """What is cached holds on; a unit that failed has dropped it already."""
-        if len(self._cache) > self._limits.cached_names:
+        while len(self._cache) > self._limits.cached_names:
             make_room(self._cache)
 
     def forget(self) -> None:

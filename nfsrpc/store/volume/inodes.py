@@ -171,6 +171,8 @@ class Inodes:
         self._dirty.clear()
         self._committed.clear()
         self._committed_state = dict(self._state)
+        while len(self._cache) > self._limits.cached_inodes:
+            make_room(self._cache)
 
     def forget(self) -> None:
         """Drop every row."""

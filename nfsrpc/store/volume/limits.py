@@ -27,7 +27,7 @@ class VolumeLimits:
     """Highest cookie: NFSv2 has 32 bits for it. A directory that has used all is numbered anew."""
     cached_inodes: int = 16384
     """Rows of inodes kept by a process, about 0.5 KiB each."""
-    cached_names: int = 32768
+    cached_names: int = 16384
     """Names kept by a process, about 0.25 KiB each."""
     descriptors: int = 256
     """Content files a process keeps open between two units."""
