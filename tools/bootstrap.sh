@@ -32,10 +32,13 @@ install_packages() {
         chmod 755 "$policy"
     fi
     result=0
+    log=$(mktemp)
     {
         apt-get update -q &&
             DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-    } </dev/null >&2 || result=$?
+    } </dev/null >"$log" 2>&1 || result=$?
+    [ $result = 0 ] || tail -n 20 "$log" >&2
+    rm -f "$log"
     [ -z "$ours" ] || rm -f "$policy"
     return $result
 }

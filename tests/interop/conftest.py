@@ -94,6 +94,7 @@ class Server:
         self.enter = enter  # what puts a command into the server's namespaces
         self._ready, self._options = ready, options
         self._process: subprocess.Popen[bytes] | None = None
+        self._alive = -1  # a pipe that every process of the server has open: at its end all of them are gone
 
     @property
     def export(self) -> str:
@@ -107,10 +108,13 @@ class Server:
             "--port", str(port or self.port), "--ready-file", str(self._ready), *self._options,
         ]  # fmt: skip
         log = self._ready.with_suffix(".log")
+        self._alive, held = os.pipe()
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-            )
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+                pass_fds=[held],
+            )  # fmt: skip
+        os.close(held)
         self.port = int(_wait_for_file(self._ready, self._process, log).split()[0])
 
     def kill(self) -> None:
@@ -130,6 +134,8 @@ class Server:
             else:
                 process.send_signal(number)
         process.wait(30)
+        os.read(self._alive, 1)
+        os.close(self._alive)
 
 
 def _wait_for_file(path: Path, process: subprocess.Popen[bytes], log: Path) -> str:

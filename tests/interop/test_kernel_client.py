@@ -15,6 +15,8 @@ GUEST_PYTHON = f"{sys.executable} -I -S"
 PROTOCOLS = ("udp", "tcp")
 TREE_FILES = 3200
 LARGEST = 200_000  # bytes; the tree is about many files, not about large ones
+COPY_LIMIT = 600  # seconds; ten seconds on an idle machine
+KILLS = pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.full)])
 
 
 def regular_files(root: Path) -> list[Path]:
@@ -60,23 +62,27 @@ def test_behaves_as_a_local_file_system(kernel_client, server, proto):
     fsck(server.volume)
 
 
+@pytest.mark.timeout(3 * COPY_LIMIT)
 @pytest.mark.parametrize("proto", PROTOCOLS)
 def test_copies_a_source_tree(kernel_client, server, source_tree, proto):
-    copied = kernel_client.run(server, proto, f"cp -a {source_tree} copy")
+    copied = kernel_client.run(server, proto, f"cp -a {source_tree} copy", timeout=COPY_LIMIT)
     assert copied.status == 0, copied
     assert copied.calls["CREATE"]["calls"] >= TREE_FILES
     # another kernel, so that nothing of the comparison comes from the first one's cache
-    compared = kernel_client.run(server, proto, f"diff -r --no-dereference {source_tree} copy && rm -rf copy && ls -A")
+    compare = f"diff -r --no-dereference {source_tree} copy && rm -rf copy && ls -A"
+    compared = kernel_client.run(server, proto, compare, timeout=COPY_LIMIT)
     assert compared.status == 0, compared
     assert compared.output == ""
     server.stop()
     fsck(server.volume)
 
 
+@pytest.mark.timeout(5 * COPY_LIMIT)
 @pytest.mark.parametrize("proto", PROTOCOLS)
-def test_copy_goes_on_while_the_server_is_killed(kernel_client, make_server, source_tree, proto):
+@KILLS
+def test_copy_goes_on_while_the_server_is_killed(kernel_client, make_server, source_tree, proto, kills):
     server = make_server("--workers", "2")
-    kill_at = {TREE_FILES // 4, TREE_FILES // 2, TREE_FILES * 3 // 4}
+    kill_at = {TREE_FILES * n // (kills + 1) for n in range(1, kills + 1)}
     seen = 0
 
     def count(line: str) -> None:
@@ -86,13 +92,17 @@ def test_copy_goes_on_while_the_server_is_killed(kernel_client, make_server, sou
             server.kill()
             server.start()
 
-    copied = kernel_client.run(server, proto, f"cp -av {source_tree} copy", on_line=count)
+    copied = kernel_client.run(
+        server, proto, f"cp -av {source_tree} copy", on_line=count, timeout=COPY_LIMIT + 10 * kills
+    )
     assert copied.status == 0, copied
     assert seen > max(kill_at)
     assert copied.errors == ""
     server.kill()
     server.start()
-    compared = kernel_client.run(server, proto, f"diff -r --no-dereference {source_tree} copy")
+    compared = kernel_client.run(
+        server, proto, f"diff -r --no-dereference {source_tree} copy", timeout=COPY_LIMIT
+    )
     assert (compared.status, compared.output) == (0, ""), compared
     server.stop()
     fsck(server.volume)
