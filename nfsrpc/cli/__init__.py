@@ -7,14 +7,29 @@ import click
 
 from nfsrpc import __version__
 
-_COMMANDS = ("serve", "mkfs", "fsck", "exports", "info", "ls", "get", "put", "gen")
+_COMMANDS = {
+    "serve": "Serve volumes over NFS version 2.",
+    "mkfs": "Make a volume.",
+    "fsck": "Check a volume that is not being served.",
+    "exports": "What a server exports, or who has mounted it (as showmount).",
+    "info": "What runs on a host, and what answers (as rpcinfo -p).",
+    "ls": "List a remote directory.",
+    "get": "Copy a remote file to here.",
+    "put": "Copy a file to a server.",
+    "gen": "Compile an XDR/RPC language (.x) file.",
+}
+"""Every subcommand, which is the name of its module as well, and its line in the list of --help."""
 
 
 class _LazyGroup(click.Group):
-    """Loads a subcommand's module only when that subcommand runs (or for the list in --help)."""
+    """Loads a subcommand's module only when that subcommand runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
