@@ -50,6 +50,8 @@ def open_socket(to: SocketAddress, source_ports: Iterable[int] = ()) -> socket.s
 
 
 def _bind(sock: socket.socket, family: socket.AddressFamily, source_ports: Iterable[int]) -> None:
+    # A port whose last connection has just been closed can still be bound so; connect() says whether it is of use.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(sock.type == socket.SOCK_STREAM))
     anywhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
     for port in source_ports:
         try:

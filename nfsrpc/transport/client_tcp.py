@@ -192,17 +192,11 @@ class TcpClient(Client):
             self._waker.clear()
 
     def _begin_attempt(self, now: float) -> None:
-        to = self._addresses[0]
         self._attempt_ends = now + self._connect_timeout
         try:
-            sock = open_socket(to, self._source_ports)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._sock, outcome = _connecting(self._addresses[0], self._source_ports)
         except OSError as unusable:
-            self._end_attempt(unusable.errno or errno.EIO)
-            return
-        self._sock = sock
-        outcome = sock.connect_ex(to.address)
+            outcome = unusable.errno or errno.EIO
         if outcome not in (errno.EINPROGRESS, errno.EWOULDBLOCK):
             self._end_attempt(outcome)
 
@@ -236,6 +230,28 @@ class TcpClient(Client):
     def _shut(self) -> None:
         self._drop()
         self._waker.close()
+
+
+def _connecting(to: SocketAddress, source_ports: tuple[int, ...]) -> tuple[socket.socket, int]:
+    """A socket that has begun to connect, and the errno of it.
+
+    A source port that the same two ends have used within the last minute is
+    not free yet (TIME_WAIT, EADDRNOTAVAIL): the next one is taken.
+    """
+    while True:
+        sock = open_socket(to, source_ports)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            outcome = sock.connect_ex(to.address)
+            used = sock.getsockname()[1]
+        except OSError:
+            sock.close()
+            raise
+        if outcome != errno.EADDRNOTAVAIL or used not in source_ports:
+            return sock, outcome
+        sock.close()
+        source_ports = source_ports[source_ports.index(used) + 1 :]
 
 
 def connect_tcp(

@@ -618,6 +618,21 @@ def test_source_ports_are_tried_in_order() -> None:
             assert client.call(ECHO, (b"",)) == str(wanted).encode()
 
 
+def test_a_source_port_that_was_used_a_moment_ago_is_taken_again_or_passed_over() -> None:
+    def act(listener: socket.socket) -> None:
+        for _ in range(3):
+            with accepted(listener) as connection:
+                call = read_record(connection)
+                connection.sendall(record(success(call[:4], str(connection.getpeername()[1]).encode())))
+                assert read_record(connection) == b""
+
+    ports = [unused_port(socket.SOCK_STREAM) for _ in range(3)]
+    with tcp_server(act) as port:
+        for _ in range(3):
+            with connect_tcp("127.0.0.1", port, source_ports=ports) as client:
+                assert int(client.call(ECHO, (b"",))) in ports
+
+
 def test_ping_calls_procedure_zero() -> None:
     seen = []
 
