@@ -66,9 +66,9 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     ]
     try:
         with NfsServer(exports, Options(host, port, workers, portmap)).started() as (server, place):
-            _announce(exports, place, workers)
             if ready_file:
                 _write_whole(ready_file, f"{place.port}\n")
+            _announce(exports, place, workers)
             server.run()
     except socket.gaierror as error:
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
@@ -96,7 +96,7 @@ def _explained(error: OSError, host: str, port: int) -> str:
     if isinstance(error, PermissionError) and error.filename is None:
         return f"port {port} is not permitted to this user; choose one above 1023 with --port"
     if error.filename is None:
-        return f"--host {host}: {text}"
+        return f"--host {host}: {text[:1].lower()}{text[1:]}; give an address of this machine"
     return text
 
 

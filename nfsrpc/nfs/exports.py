@@ -1,5 +1,6 @@
 """What is exported, to whom, and as whom they act."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2s
@@ -110,7 +111,7 @@ def normal_path(path: bytes) -> bytes:
     """`path` without repeated and trailing slashes. ValueError unless it is absolute and free of ``.`` and ``..``."""
     parts = [part for part in path.split(b"/") if part]
     if not path.startswith(b"/") or any(part in (b".", b"..") or b"\0" in part for part in parts):
-        raise ValueError(f"not an absolute path: {path!r}")
+        raise ValueError(f"{os.fsdecode(path)!r} is not an absolute path without . and ..")
     return b"/" + b"/".join(parts)
 
 

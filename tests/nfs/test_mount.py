@@ -22,7 +22,7 @@ def test_normal_path(path, normal):
 
 @pytest.mark.parametrize("path", [b"", b"a", b"./a", b"/..", b"/a/../b", b"/a/.", b"/./a", b"/a\0b"])
 def test_paths_that_are_none(path):
-    with pytest.raises(ValueError, match="not an absolute path"):
+    with pytest.raises(ValueError, match="is not an absolute path"):
         normal_path(path)
 
 

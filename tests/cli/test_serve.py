@@ -1,0 +1,136 @@
+"""The serve command: what it prints, and one clear line for each mistake."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nfsrpc.cli import main
+from nfsrpc.store.volume import make_volume
+
+Start = Callable[..., tuple["subprocess.Popen[str]", str]]
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    make_volume(tmp_path / "vol")
+    return tmp_path / "vol"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts `nfsrpc serve` on a free port, returns the process and its port once it takes calls."""
+    running = []
+
+    def start(*arguments: object) -> tuple["subprocess.Popen[str]", str]:
+        ready = tmp_path / f"ready{len(running)}"
+        command = [sys.executable, "-m", "nfsrpc", "serve", *map(str, arguments)]
+        process = subprocess.Popen(
+            [*command, "--port", "0", "--ready-file", str(ready)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        running.append(process)
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("port 111"):
+                break
+        else:
+            raise AssertionError("".join(lines))
+        found = re.search(r"port (\d+), UDP", "".join(lines))
+        assert found is not None, lines
+        return process, found[1]
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def refused(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["serve", "--no-portmap", *map(str, arguments)])
+    return result.exit_code, result.stderr
+
+
+def test_mistakes_with_the_path(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "file").write_text("x")
+    for name in ("none", "plain", "file"):
+        code, line = refused(tmp_path / name)
+        assert code == 1
+        assert line == f"nfsrpc: {tmp_path / name}: not a volume; `nfsrpc mkfs` makes one\n"
+
+
+def test_a_volume_in_use(start: Start, volume: Path) -> None:
+    start(volume, "--no-portmap")
+    code, line = refused(volume, "--port", 0)
+    assert (code, line) == (1, f"nfsrpc: {volume}: the volume is in use by a running server\n")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_in_use_by_another_server_of_ours(start: Start, volume: Path, tmp_path: Path, workers: int) -> None:
+    _, port = start(volume, "--no-portmap", "--workers", workers)
+    make_volume(tmp_path / "other")
+    code, line = refused(tmp_path / "other", "--port", port, "--workers", workers)
+    assert code == 1
+    assert line.startswith(f"nfsrpc: port {port} of 127.0.0.1 is in use")
+    assert "--port" in line
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["192.0.2.77", "no-such-host.invalid"])
+def test_an_address_that_is_not_this_machines(volume: Path, host: str) -> None:
+    code, line = refused(volume, "--host", host, "--port", 0)
+    assert code == 1
+    assert line.startswith(f"nfsrpc: --host {host}: ")
+    assert line.endswith("give an address of this machine\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "Missing argument"),
+        (("v", "--as", "relative"), "'relative' is not an absolute path"),
+        (("v", "--as", "/a/../b"), "is not an absolute path"),
+        (("v", "w", "--as", "/a"), "give it once for each"),
+        (("v", "w", "--as", "/a", "--as", "/a/"), "tell them apart"),
+        (("v", "--port", "65536"), "65536"),
+        (("v", "--workers", "0"), "0"),
+    ],
+)
+def test_wrong_command_lines_are_status_2(arguments: tuple[str, ...], words: str) -> None:
+    code, text = refused(*arguments)
+    assert code == 2
+    assert words in text
+
+
+def test_lines_to_paste(start: Start, volume: Path) -> None:
+    process, port = start(volume, "--as", "/export", "--no-portmap", "--read-only")
+    url = f"nfs://127.0.0.1:{port}/export"
+    run = subprocess.run([sys.executable, "-m", "nfsrpc", "ls", url], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+
+
+def test_port_zero_is_free_and_both_protocols_are_there(start: Start, volume: Path) -> None:
+    _, port = start(volume, "--no-portmap")
+    with socket.create_connection(("127.0.0.1", int(port)), 10):
+        pass
+    with pytest.raises(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", int(port)))
+
+
+def test_the_ready_file_holds_the_port(start: Start, volume: Path, tmp_path: Path) -> None:
+    _, port = start(volume, "--no-portmap")
+    with socket.create_connection(("127.0.0.1", int(port)), 10):
+        assert (tmp_path / "ready0").read_text() == f"{port}\n"
