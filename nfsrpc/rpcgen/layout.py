@@ -76,9 +76,10 @@ class Layout:
                 return all(self.is_fixed(part) for part in parts(target))
         return False
 
-    def is_recursive(self, name: str) -> bool:
-        """Say whether values of the type can nest in each other by more than the end of a linked list."""
-        return name in self.cycle
+    def reachable(self, name: str) -> set[str]:
+        """Return the types that a type mentions, and those that they mention, and so on."""
+        edges = {n: {ref for part in parts(t) for ref in references(part)} for n, t in self.spec.types.items()}
+        return _reachable(name, edges)
 
     # Least sizes: the smallest solution, found by letting every type start at "impossible"
 

@@ -211,13 +211,15 @@ class Parser(Cursor):
         self.expect(")", "behind the discriminant")
         self.expect("{", "at the start of the union's arms")
         arms: list[Arm] = []
+        unread = False
         while not self.next_is("}") and not self.at_end:
             try:
                 arms.append(self._arm())
             except Misread:
                 self.skip_statement()
+                unread = True
         self.expect("}", "at the end of the union")
-        if not arms:
+        if not arms and not unread:
             self.report.error("a union needs at least one arm", span)
         return UnionBody(discriminant, arms, span)
 
@@ -242,7 +244,7 @@ class Parser(Cursor):
     def declaration(self, what: str, *, nameless: bool = False) -> Declaration:
         """Read one declaration; the name may be missing where `nameless` (arguments and results)."""
         span = self.token.span
-        if self.next_is("void") and self.ahead().kind is not Kind.NAME:
+        if self.next_is("void") and self.ahead().kind is not Kind.NAME and self.ahead().text != "*":
             self.advance()
             return Declaration(Shape.VOID, Builtin("void", span), None, None, span)
         if self.next_is("opaque", "string"):
@@ -330,13 +332,18 @@ class Parser(Cursor):
         name = self.name("the name of the program")
         self.expect("{", "behind the program's name")
         versions: list[Version] = []
+        unread = False
         while not self.next_is("}") and not self.at_end:
-            versions.append(self._version())
+            try:
+                versions.append(self._version())
+            except Misread:
+                self.skip_statement()
+                unread = True
         self.expect("}", "at the end of the program")
         self.expect("=", "and the program's number")
         number = self.expression()
         self.expect(";", "behind the program")
-        if not versions:
+        if not versions and not unread:
             self.report.error("a program needs at least one version", name.span)
         self._add(Program(name, self._text(start), number, versions))
 

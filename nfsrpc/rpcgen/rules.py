@@ -42,8 +42,10 @@ class Rules:
         for union, body in self.checker.unions:
             self._labels(union, body)
         layout = Layout(self.spec)
+        reported: set[str] = set()
         for name in self.spec.types:
-            if not layout.is_finite(name):
+            if not layout.is_finite(name) and not reported & layout.reachable(name):
+                reported.add(name)
                 hint = "break the cycle with an optional (*) or an array (<>)"
                 self.report.error(f"{name!r} contains itself without end", self.checker.spans[name], hint)
         if not self.report.failed:

@@ -133,20 +133,21 @@ class Scope:
     def _lookup(self, name: Name) -> int:
         if name.text in self.values:
             return self.values[name.text]
+        if name.text in self._evaluating:
+            self.broken |= frozenset(self._evaluating)
+            raise ExpressionError(f"the value of {name.text!r} depends on itself", name.span)
+        if name.text in self.broken:
+            raise UnknownValue
         expression = self._expressions.get(name.text, self.fallback.get(name.text))
         if expression is None:
             if name.text in PREDEFINED_CONSTANTS:
                 return PREDEFINED_CONSTANTS[name.text]
-            if name.text in self.broken:
-                raise UnknownValue
             if name.text in self.places:
                 raise ExpressionError(f"{name.text!r} is not a number", name.span)
             hint = did_you_mean(name.text, self._expressions)
             raise ExpressionError(
                 f"{name.text!r} is not defined", name.span, hint or f"give its value with -D {name.text}=VALUE"
             )
-        if name.text in self._evaluating:
-            raise ExpressionError(f"the value of {name.text!r} depends on itself", name.span)
         self._evaluating.append(name.text)
         try:
             self.values[name.text] = evaluate(expression, self._lookup)

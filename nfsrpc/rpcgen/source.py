@@ -96,4 +96,9 @@ class Report:
     def check(self) -> None:
         """Raise CompileError where there was any error."""
         if self.failed:
-            raise CompileError(self.diagnostics)
+            raise CompileError(self.in_order())
+
+    def in_order(self) -> list[Diagnostic]:
+        """Return the diagnostics by their place in each file, files in the order in which they came up."""
+        files = {id(d.span.source): position for position, d in reversed(list(enumerate(self.diagnostics)))}
+        return sorted(self.diagnostics, key=lambda d: (files[id(d.span.source)], d.span.line, d.span.column))

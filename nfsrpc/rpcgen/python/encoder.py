@@ -248,6 +248,11 @@ class EncodeWriter(FunctionWriter):
             self.add(f"{word} {test}:  # {', '.join(text for text, _ in arm.labels)}")
             self.write_arm(head, arm.field)
             word = "elif"
+        if not union.arms and union.default is not None:
+            self.depth -= 1
+            self.write_arm(head, union.default)
+            self.depth += 1
+            return
         self.add("else:")
         if union.default is not None:
             self.write_arm(head, union.default)
