@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from nfsrpc.store import Changes
-from nfsrpc.store.volume import Volume, make_volume
+from nfsrpc.store.volume import Volume, make_volume, schema
 from nfsrpc.store.volume.database import Database
 from nfsrpc.store.volume.fsck import check_volume
 
@@ -102,6 +102,33 @@ def test_one_of_many_syncs_fails(volume, once, monkeypatch):
             with volume.step():
                 volume.write(node, 0, b"data")
     assert contents(volume, b"11") == b"data"
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+
+
+def test_the_database_gives_up_in_the_middle(filled, monkeypatch):
+    """Nothing of the unit may become durable by itself when its transaction is gone."""
+    volume, _ = filled
+    plain = Database.one
+
+    def one(self, statement, values=()):
+        if statement == schema.NAME_GET:
+            self.run(schema.ROLLBACK)
+            raise OSError(errno.EIO, "no")
+        return plain(self, statement, values)
+
+    volume.begin(True)
+    with volume.step():
+        volume.create(volume.root, b"first", REG, 0, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "one", one)
+        with pytest.raises(OSError), volume.step():
+            volume.create(volume.root, b"second", REG, 0, 0)
+    with pytest.raises(OSError), volume.step():
+        volume.create(volume.root, b"third", REG, 0, 0)
+    with pytest.raises(OSError):
+        volume.commit()
+    assert names(volume) == [b"old"]
     volume.close()
     assert list(check_volume(volume.path)) == []
 

@@ -38,6 +38,13 @@ def test_owner_and_mode(tmp_path):
     assert (root.mode, root.uid, root.gid) == (stat.S_IFDIR | 0o1777, 7, 8)
 
 
+@pytest.mark.parametrize("name", ["a b", "100%", "what?mode=ro", "#1", "ü", os.fsdecode(b"\xff")])
+def test_any_path(tmp_path, name):
+    make_volume(tmp_path / name)
+    assert root_of(tmp_path / name).inode == 2
+    assert list(check_volume(tmp_path / name)) == []
+
+
 def test_not_over_anything(tmp_path):
     (tmp_path / "something").write_bytes(b"precious")
     with pytest.raises(OSError) as caught:

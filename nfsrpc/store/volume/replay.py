@@ -13,6 +13,7 @@ from .limits import VolumeLimits
 from .unit import Outcome, Unit
 
 _SWEPT_AT_ONCE = 64
+_CLIENTS_KNOWN = 1024
 
 
 class Replay:
@@ -86,6 +87,8 @@ class Replay:
     def settle(self, outcome: Outcome) -> None:
         """What was added is in the table now, or nowhere."""
         self._new.clear()
+        if len(self._newest) > _CLIENTS_KNOWN:
+            self._newest.clear()
 
     def forget(self) -> None:
         """Drop the places: other processes may have added entries."""

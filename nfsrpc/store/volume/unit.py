@@ -107,8 +107,7 @@ class Unit:
             self._close_reading()
             return
         try:
-            if self._broken:
-                raise OSError(errno.EIO, "the unit of work was undone by an earlier error")
+            self._check_whole()
             for part in self._parts:
                 part.flush()
         except BaseException:
@@ -159,20 +158,20 @@ class Unit:
         """RuntimeError in a unit not begun as a changing one; EIO in one that an error has undone already."""
         if not self.changing:
             raise RuntimeError("a change outside a changing unit of work")
-        if self._broken:
+        self._check_whole()
+
+    def _check_whole(self) -> None:
+        """SQLite may have rolled back by itself after an error; what came then would be a transaction of its own."""
+        if self._broken or not self._database.in_transaction:
             raise OSError(errno.EIO, "the unit of work was undone by an earlier error")
 
     def run(self, statement: str, values: tuple[object, ...] = ()) -> None:
         """Execute a statement that changes the store, so that the step it belongs to can take it back."""
         self.check_changing()
-        try:
-            if self._step.running and not self._savepoint:
-                self._database.run(schema.SAVEPOINT)
-                self._savepoint = True
-            self._database.run(statement, values)
-        except OSError:
-            self._broken = self._broken or not self._database.in_transaction
-            raise
+        if self._step.running and not self._savepoint:
+            self._database.run(schema.SAVEPOINT)
+            self._savepoint = True
+        self._database.run(statement, values)
 
     def end_step(self, undo: bool) -> None:
         """Close the savepoint of a step, if it came to have one, and its journal."""
