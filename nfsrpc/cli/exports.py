@@ -3,7 +3,8 @@
 import click
 
 from nfsrpc.auth import SysCredential
-from nfsrpc.client.mount import MOUNT_PROGRAM, MOUNT_VERSION, MountService, open_client, port_of
+from nfsrpc.client.locate import MOUNT_SERVER, locate, open_client
+from nfsrpc.client.mount import MountService
 from nfsrpc.client.url import parse_authority
 from nfsrpc.portmap.client import TIMEOUT
 
@@ -15,17 +16,17 @@ from .remote import failing_at
 @click.command()
 @click.argument("host", metavar="HOST[:PORT]")
 @click.option("-a", "--all", "mounts", is_flag=True, help="Who has mounted what, instead of what is exported.")
-@click.option("--proto", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True)
+@click.option("--proto", type=click.Choice(["tcp", "udp"]), help="Default: whichever the server has, TCP first.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def exports(host: str, mounts: bool, proto: str, as_json: bool) -> None:
+def exports(host: str, mounts: bool, proto: str | None, as_json: bool) -> None:
     """What HOST exports and to whom, as showmount -e says.
 
     With a port the mount server is asked there, without one the portmapper says where it is.
     """
     with failing_at(host):
-        name, given = parse_authority(host)
-        port = port_of(name, given, MOUNT_PROGRAM, MOUNT_VERSION, proto, "mount server")
-        with open_client(name, port, proto, SysCredential(), TIMEOUT) as client:
+        name, port = parse_authority(host)
+        place = locate(name, port, MOUNT_SERVER, proto)
+        with open_client(place, SysCredential(), TIMEOUT) as client:
             service = MountService(client)
             if mounts:
                 rows = [(printable_name(line.host), printable_name(line.path)) for line in service.dump()]

@@ -1,45 +1,26 @@
 """From a URL to a root handle: ports, the MOUNT protocol (RFC 1094 appendix A), the export that holds the path."""
 
 import contextlib
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from nfsrpc.auth import Credential, NoneCredential, SysCredential
-from nfsrpc.portmap.client import find_port
-from nfsrpc.portmap.entry import Transport
 from nfsrpc.protocols import mount as mount_prot
-from nfsrpc.protocols import nfs_prot
 from nfsrpc.rpc.errors import ProcedureUnavailable, RpcError
-from nfsrpc.transport.address import RESERVED_PORTS
-from nfsrpc.transport.client import CALL_TIMEOUT, Client
-from nfsrpc.transport.client_tcp import connect_tcp
-from nfsrpc.transport.client_udp import connect_udp
-from nfsrpc.xdr import DEFAULT_LIMITS, Caller
+from nfsrpc.transport.client import CALL_TIMEOUT
+from nfsrpc.xdr import Caller
 
 from .errors import from_status
+from .locate import MOUNT_SERVER, NFS_SERVER, locate, open_client
 from .nfs2 import Nfs2
 from .url import NfsUrl
 
-LIMITS = replace(DEFAULT_LIMITS, elements=1 << 16)
-"""What a mount server may answer: lists of at most 65 536 exports, groups or mounts."""
 _FIRST_CONTACT = 10.0
 """Seconds for a call to the mount server: whoever mistyped a host does not want to wait as long as for a slow disk."""
 _FAREWELL = 2.0
 """Seconds that a server has to take note of our leaving; it is a courtesy (RFC 1094 §A.4)."""
-
-MOUNT_PROGRAM = int(mount_prot.MOUNTPROG)
-MOUNT_VERSION = int(mount_prot.MOUNTVERS)
-
-
-class NotServed(RpcError):
-    """The portmapper does not know the program that is needed; `service` is its name."""
-
-    def __init__(self, service: str, host: str) -> None:
-        super().__init__(f"the portmapper of {host} knows no {service}")
-        self.service = service
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,45 +155,20 @@ def credential_of(url: NfsUrl) -> Credential:
     return SysCredential(own.uid if url.uid is None else url.uid, own.gid if url.gid is None else url.gid)
 
 
-def open_client(host: str, port: int, proto: str, credential: Credential, timeout: float) -> Client:
-    """A blocking client over `proto` ("tcp" or "udp"); root calls from a reserved port, as many servers demand."""
-    connect = connect_udp if proto == "udp" else connect_tcp
-    ports = RESERVED_PORTS if os.geteuid() == 0 else ()
-    return connect(host, port, credential=credential, timeout=timeout, limits=LIMITS, source_ports=ports)
-
-
-def port_of(host: str, known: int | None, program: int, version: int, proto: str, service: str) -> int:
-    """`known`, or what the host's portmapper says. Raises `NotServed` if that knows nothing."""
-    if known is not None:
-        return known
-    port = find_port(host, program, version, Transport[proto.upper()])
-    if port is None:
-        raise NotServed(f"{service} version {version} over {proto.upper()}", host)
-    return port
-
-
-def mount_service_port(url: NfsUrl) -> int:
-    """Where the MOUNT program of `url`'s host is."""
-    return port_of(url.host, url.mount_port or url.port, MOUNT_PROGRAM, MOUNT_VERSION, url.proto, "mount server")
-
-
 def mount(url: NfsUrl, *, timeout: float = CALL_TIMEOUT) -> Mount:
     """Mount the export that holds `url.path`. `timeout` is what each call may take, in seconds.
 
     Raises `OSError` for what the server refuses, and the errors of `nfsrpc.rpc.errors`.
     """
     credential = credential_of(url)
-    mount_port = mount_service_port(url)
-    nfs_port = port_of(
-        url.host, url.nfs_port or url.port, nfs_prot.NFS_PROGRAM, nfs_prot.NFS_VERSION, url.proto, "NFS server"
-    )
-    with open_client(url.host, mount_port, url.proto, credential, min(timeout, _FIRST_CONTACT)) as client:
+    mountd = locate(url.host, url.mount_port or url.port, MOUNT_SERVER, url.proto)
+    nfsd = locate(url.host, url.nfs_port or url.port, NFS_SERVER, url.proto)
+    with open_client(mountd, credential, min(timeout, _FIRST_CONTACT)) as client:
         export, root = find_root(MountService(client), url.path)
 
     def farewell() -> None:
-        with open_client(url.host, mount_port, url.proto, credential, _FAREWELL) as client:
+        with open_client(mountd, credential, _FAREWELL) as client:
             MountService(client).umnt(export)
 
     rest = b"/".join(parts(url.path)[len(parts(export)) :])
-    nfs = Nfs2(open_client(url.host, nfs_port, url.proto, credential, timeout))
-    return Mount(nfs, root, export, rest, farewell)
+    return Mount(Nfs2(open_client(nfsd, credential, timeout)), root, export, rest, farewell)

@@ -24,13 +24,14 @@ class NfsUrl:
 
     `port`, when given, answers for MOUNT and NFS alike; `mount_port` and `nfs_port` stand
     above it for their program; where neither is given the portmapper on port 111 is
-    asked. `uid` and `gid` are None where this process' own shall be used.
+    asked. `proto` is "tcp", "udp", or None for whichever the server has. `uid` and `gid`
+    are None where this process' own shall be used.
     """
 
     host: str
     path: bytes
     port: int | None = None
-    proto: str = "tcp"
+    proto: str | None = None
     version: int = 2
     sec: str = "sys"
     uid: int | None = None

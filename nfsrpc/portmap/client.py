@@ -65,13 +65,6 @@ def _mapping(line: Registered) -> portmap.mapping:
     return portmap.mapping(line.program, line.version, line.protocol, line.port)
 
 
-def find_port(host: str, program: int, version: int, protocol: Transport, *, timeout: float = TIMEOUT) -> int | None:
-    """Ask the portmapper on `host` once, over the transport that is going to be used. None: not registered."""
-    connect = connect_tcp if protocol is Transport.TCP else connect_udp
-    with connect(host, PORT, timeout=timeout, limits=LIMITS) as client:
-        return Portmapper(client).getport(program, version, protocol)
-
-
 class Registration:
     """Our programs' entries in the portmapper that runs on this host, for as long as we run.
 

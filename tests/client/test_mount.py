@@ -5,13 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from by_hand import MOUNT, NFS, ROOT, Answer, ByHand, chain, opaque, word
+from by_hand import MOUNT, NFS, PORTMAP, ROOT, Answer, ByHand, chain, opaque, word
 from served import Served
 
 from nfsrpc.auth import NoneCredential
-from nfsrpc.client.mount import Export, Mounted, MountService, longest_export, mount, open_client
+from nfsrpc.client.locate import NotServed, Place, open_client
+from nfsrpc.client.mount import Export, Mounted, MountService, longest_export, mount
 from nfsrpc.client.url import parse_url
 from nfsrpc.rpc.errors import BadReply, ProgramUnavailable, RpcError
+from nfsrpc.transport.client import Client
+from nfsrpc.transport.client_tcp import TcpClient
+from nfsrpc.transport.client_udp import UdpClient
 
 MNT, DUMP, UMNT, EXPORT = (MOUNT, 1), (MOUNT, 2), (MOUNT, 3), (MOUNT, 5)
 
@@ -121,7 +125,7 @@ def test_lists_with_groups_and_mounts() -> None:
         EXPORT: chain(opaque(b"/a") + chain(opaque(b"sun"), opaque(b"@lab")), opaque(b"/b\xff") + chain()),
         DUMP: chain(opaque(b"sun") + opaque(b"/a"), opaque(b"sgi") + opaque(b"/b")),
     }
-    with ByHand(answers) as server, open_client("127.0.0.1", server.port, "udp", NoneCredential(), 5) as client:
+    with ByHand(answers) as server, open_client(Place("127.0.0.1", server.port, "udp"), NoneCredential(), 5) as client:
         service = MountService(client)
         assert service.exports() == [Export(b"/a", (b"sun", b"@lab")), Export(b"/b\xff", ())]
         assert service.dump() == [Mounted(b"sun", b"/a"), Mounted(b"sgi", b"/b")]
@@ -141,10 +145,50 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("entry", "body"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
 def test_a_list_that_cannot_be_meant_is_a_bad_reply(entry: tuple[int, int], body: bytes) -> None:
-    with ByHand({entry: body}) as server, open_client("127.0.0.1", server.port, "tcp", NoneCredential(), 5) as client:
+    with (
+        ByHand({entry: body}) as server,
+        open_client(Place("127.0.0.1", server.port, "tcp"), NoneCredential(), 5) as client,
+    ):
         service = MountService(client)
         with pytest.raises(BadReply):
             service.exports() if entry == EXPORT else service.dump()
+
+
+def ports(listed: dict[tuple[int, int], int]) -> Callable[[bytes], bytes]:
+    """GETPORT that knows (program, protocol)."""
+    return lambda arguments: word(listed.get((int.from_bytes(arguments[:4]), int.from_bytes(arguments[8:12])), 0))
+
+
+@pytest.mark.parametrize(
+    ("argument", "mount_over", "nfs_over", "chosen"),
+    [
+        ("", (6, 17), (6, 17), TcpClient),
+        ("", (17,), (17,), UdpClient),
+        ("", (17,), (6, 17), TcpClient),
+        ("?proto=udp", (6, 17), (6, 17), UdpClient),
+        ("?proto=udp", (6,), (6, 17), None),
+        ("?proto=tcp", (6, 17), (17,), None),
+        ("", (6, 17), (), None),
+    ],
+)
+def test_without_a_port_the_portmapper_says_where_and_over_what(
+    monkeypatch: pytest.MonkeyPatch,
+    argument: str,
+    mount_over: tuple[int, ...],
+    nfs_over: tuple[int, ...],
+    chosen: type[Client] | None,
+) -> None:
+    with ByHand({EXPORT: exports(b"/a"), MNT: mounts(__a=ROOT), UMNT: b"", (NFS, 1): b""}) as server:
+        registered = [*((MOUNT, number) for number in mount_over), *((NFS, number) for number in nfs_over)]
+        server.answers[(PORTMAP, 3)] = ports(dict.fromkeys(registered, server.port))
+        monkeypatch.setattr("nfsrpc.portmap.client.PORT", server.port)
+        url = parse_url(f"nfs://127.0.0.1/a{argument}")
+        if chosen is None:
+            with pytest.raises(NotServed, match=r"knows no (NFS|mount) server of version \d over"):
+                mount(url)
+            return
+        with mount(url) as mounted:
+            assert isinstance(mounted.nfs.client, chosen)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="reserved ports are root's")
