@@ -1,5 +1,6 @@
 """SIGKILL: every acknowledged unit is there afterwards, none is there by halves, each once."""
 
+import os
 import random
 import runpy
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsrpc.store.volume import Volume, make_volume
+from nfsrpc.store.volume import Volume, VolumeLock, make_volume
 from nfsrpc.store.volume.fsck import check_volume
 
 SCRIPT = Path(__file__).with_name("crash_workload.py")
@@ -111,3 +112,99 @@ def test_killed_at_random(tmp_path, seed):
 def test_killed_at_random_often(tmp_path, first):
     for seed in range(first, first + 20):
         killed_at_random(tmp_path, seed)
+
+
+LINE = b"line %08d\n"
+
+
+def serve(path, lock, number, acknowledge):
+    """A worker: adds files to a directory that all share, and lines to a file of its own; says so after each unit."""
+    volume = Volume(path, lock)
+    log = volume.lookup(volume.root, b"log %d" % number).ufid
+    for turn in range(100000):
+        with volume.work(changing=True):
+            with volume.step():
+                made = volume.create(volume.root, b"%d-%d" % (number, turn), 0o100644, 0, 0)
+                volume.write(made.ufid, 0, LINE % turn)
+            with volume.step():
+                volume.write(log, volume.getattr(log).size, LINE % turn)
+            if turn % 3 == 2:
+                with volume.step():
+                    volume.unlink(volume.root, b"%d-%d" % (number, turn - 2))
+        os.write(acknowledge, b"x")
+
+
+def fork_worker(path, lock, number):
+    """(pid, pipe on which it acknowledges)"""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(reading)
+            serve(path, lock, number, writing)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    return pid, reading
+
+
+def kill_workers_in_turn(path, rng, rounds):
+    """Kill one of three workers at a time, and put another in its place; how many units each has acknowledged."""
+    counts = []
+
+    def reap(worker):
+        pid, reading = worker
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        while chunk := os.read(reading, 65536):
+            counts[place_of[pid]] += len(chunk)
+        os.close(reading)
+
+    place_of = {}
+    with VolumeLock(path) as lock:
+        volume = Volume(path, lock)
+        with volume.work(changing=True):
+            for number in range(rounds + 3):
+                with volume.step():
+                    volume.create(volume.root, b"log %d" % number, 0o100644, 0, 0)
+        volume.close()
+        workers = []
+        for number in range(rounds + 3):
+            if len(workers) == 3:
+                reap(workers.pop(rng.randrange(3)))
+            worker = fork_worker(path, lock, number)
+            place_of[worker[0]] = number
+            counts.append(0)
+            workers.append(worker)
+            for pid, reading in workers:
+                for _ in range(rng.randrange(1, 6)):
+                    counts[place_of[pid]] += len(os.read(reading, 1))
+        for worker in workers:
+            reap(worker)
+    return counts
+
+
+def check_workers(path, counts):
+    assert [finding for finding in check_volume(path) if not finding.leftover] == []
+    volume = Volume.open(path)
+    with volume.work(changing=False):
+        names = {entry.name for entry in volume.readdir(volume.root, 2, 1000000)[0]}
+        for number, count in enumerate(counts):
+            log = volume.read(volume.lookup(volume.root, b"log %d" % number).ufid, 0, 1 << 24)[0]
+            done = len(log) // len(LINE % 0)
+            assert done in (count, count + 1)
+            assert log == b"".join(LINE % turn for turn in range(done))
+            left = {turn for turn in range(done) if turn % 3 != 0 or turn + 2 >= done}
+            assert {name for name in names if name.startswith(b"%d-" % number)} == {
+                b"%d-%d" % (number, turn) for turn in left
+            }
+            for turn in left:
+                row = volume.lookup(volume.root, b"%d-%d" % (number, turn))
+                assert volume.read(row.ufid, 0, 100)[0] == LINE % turn
+    volume.close()
+
+
+@pytest.mark.parametrize("rounds", [6, pytest.param(200, marks=pytest.mark.full)])
+def test_workers_killed_beside_others(volume_path, rounds):
+    counts = kill_workers_in_turn(volume_path, random.Random(rounds), rounds)
+    check_workers(volume_path, counts)
