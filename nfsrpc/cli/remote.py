@@ -18,7 +18,7 @@ _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
     (ProgramUnavailable, "another program listens there; check the port"),
     (ProgramMismatch, "this command speaks NFS version 2, MOUNT version 1 and portmapper version 2"),
     (AuthRefused, "try ?uid=N&gid=N, or ?sec=none"),
-    (Disconnected, "is the server running? One on another port needs HOST:PORT, one without TCP the argument proto=udp"),
+    (Disconnected, "is the server running? One on another port needs HOST:PORT, one without TCP ?proto=udp"),
     (PermissionError, "the server goes by uid, gid, client address and sometimes source port: try ?uid=0, or as root"),
 )
 
