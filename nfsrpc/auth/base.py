@@ -1,18 +1,60 @@
-"""What every flavour of authentication has: a client half and a server half (RFC 5531 §8)."""
+"""What every flavour of authentication has: a client half and a server half (RFC 5531 §8).
+
+The shapes that the rest of the house asks for are in `nfsrpc.rpc.security`: a server half is a
+`ServerFlavor`, a client's state towards one server a `ClientSession`, and one transmission of
+one call a `CallAuth`. A flavour that is made elsewhere needs nothing but these shapes.
+"""
 
 from typing import NamedTuple, Protocol
 
-from nfsrpc.rpc.message import Rejected
+from nfsrpc.rpc.security import (
+    Accept,
+    CallAuth,
+    CallHeader,
+    ClientSession,
+    ControlCall,
+    Handshake,
+    OpaqueAuth,
+    Peer,
+    PlainAuth,
+    Refusal,
+    Rejected,
+    Seal,
+    ServerFlavor,
+)
 
-__all__ = ["Authenticator", "Credential", "Principal", "Rejected"]
+__all__ = [
+    "Accept",
+    "Authenticator",
+    "CallAuth",
+    "CallHeader",
+    "ClientSession",
+    "ControlCall",
+    "Credential",
+    "Handshake",
+    "OpaqueAuth",
+    "Peer",
+    "PlainAuth",
+    "PlainSession",
+    "Principal",
+    "Refusal",
+    "Rejected",
+    "Seal",
+]
+
+Authenticator = ServerFlavor
 
 
 class Principal(NamedTuple):
     """Who is calling, as far as the flavour can tell.
 
-    `name` is one string that tells principals apart for as long as replies
-    are remembered; `uid`, `gid` and `gids` are None and () where the flavour
-    knows no UNIX identity.
+    name
+        One string that tells principals apart for as long as replies are remembered.
+    uid, gid, gids
+        None and () where the flavour knows no UNIX identity.
+    security
+        How well that is known, in the words of exports(5) ``sec=``: none, sys, dh, krb5 (the caller
+        is proved), krb5i (so are the arguments), krb5p (and nobody else can read them).
     """
 
     flavor: int
@@ -21,22 +63,34 @@ class Principal(NamedTuple):
     gid: int | None = None
     gids: tuple[int, ...] = ()
     machine: bytes = b""
-
-
-class Authenticator(Protocol):
-    """Server half of one flavour."""
-
-    flavor: int
-
-    def accept(self, credential: bytes, verifier: tuple[int, bytes]) -> Principal:
-        """The principal that `credential` (the body, at most 400 bytes) proves, or `Rejected`."""
+    security: str = "none"
 
 
 class Credential(Protocol):
-    """Client half of one flavour: what goes into the header of each call."""
+    """Client half of one flavour: who the caller is. Each association makes a session of its own of it."""
 
-    def opaque(self) -> tuple[int, bytes]:
-        """Flavour and body of the credential."""
+    def session(self, host: str) -> ClientSession:
+        """State towards the server on `host` (as the user named it)."""
 
-    def verifier(self) -> tuple[int, bytes]:
-        """Flavour and body of the verifier."""
+
+class PlainSession:
+    """A session without state: the same `CallAuth` for every call."""
+
+    def __init__(self, auth: CallAuth) -> None:
+        self._auth = auth
+
+    def begin(self) -> CallAuth:
+        """The one there is."""
+        return self._auth
+
+    def handshake(self, program: int, version: int) -> Handshake | None:
+        """None: nothing to set up."""
+        return None
+
+    def refresh(self, stat: int, used: CallAuth) -> bool:
+        """False: the next attempt would be the same."""
+        return False
+
+    def farewell(self) -> ControlCall | None:
+        """None: nothing to take down."""
+        return None

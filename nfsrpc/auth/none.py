@@ -2,10 +2,11 @@
 
 from nfsrpc.protocols.rpc_msg import auth_flavor, auth_stat
 
-from .base import Principal, Rejected
+from .base import Accept, CallHeader, ClientSession, Peer, PlainAuth, PlainSession, Principal, Rejected
 
 FLAVOR = int(auth_flavor.AUTH_NONE)
 ANONYMOUS = Principal(FLAVOR, "none")
+_ACCEPT = Accept(ANONYMOUS)
 
 
 class NoneCredential:
@@ -15,16 +16,19 @@ class NoneCredential:
         """Flavour 0 with an empty body."""
         return (FLAVOR, b"")
 
-    verifier = opaque
+    def session(self, host: str) -> ClientSession:
+        """The same towards every server."""
+        return PlainSession(PlainAuth(self.opaque()))
 
 
 class NoneAuthenticator:
     """Server half: an empty body, anything else is AUTH_BADCRED."""
 
     flavor = FLAVOR
+    single_use = False
 
-    def accept(self, credential: bytes, verifier: tuple[int, bytes]) -> Principal:
+    def accept(self, header: CallHeader, message: bytes, peer: Peer) -> Accept:
         """The one anonymous principal."""
-        if credential:
+        if header.credential.body:
             raise Rejected(auth_stat.AUTH_BADCRED)
-        return ANONYMOUS
+        return _ACCEPT

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from nfsrpc.protocols.rpc_msg import auth_flavor, auth_stat, authsys_parms, decode_authsys_parms, encode_authsys_parms
 from nfsrpc.xdr import XdrError, decode, encode
 
-from .base import Principal, Rejected
+from .base import Accept, CallHeader, ClientSession, Peer, PlainAuth, PlainSession, Principal, Rejected
 
 FLAVOR = int(auth_flavor.AUTH_SYS)
 MAX_GROUPS = 16
@@ -44,37 +44,37 @@ class SysCredential:
         """Flavour 1 with the encoded authsys_parms."""
         return (FLAVOR, self._body)
 
-    def verifier(self) -> tuple[int, bytes]:
-        """AUTH_NONE: nothing is proved."""
-        return (0, b"")
+    def session(self, host: str) -> ClientSession:
+        """Towards one server, which may hand out a shorthand."""
+        return PlainSession(PlainAuth(self.opaque()))
 
 
 class SysAuthenticator:
     """Server half. Decoded credentials are kept by their bytes, boundedly: a client sends the same ones again."""
 
     flavor = FLAVOR
+    single_use = False
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Principal] = {}
+        self._known: dict[bytes, Accept] = {}
 
-    def accept(self, credential: bytes, verifier: tuple[int, bytes]) -> Principal:
+    def accept(self, header: CallHeader, message: bytes, peer: Peer) -> Accept:
         """The identity that the client claims. AUTH_BADCRED for bytes that are no authsys_parms."""
-        principal = self._known.get(credential)
-        if principal is not None:
-            return principal
-        try:
-            parms = decode(decode_authsys_parms, credential)
-        except XdrError:
-            raise Rejected(auth_stat.AUTH_BADCRED) from None
-        principal = Principal(
-            FLAVOR,
-            f"sys:{parms.uid}:{parms.gid}",
-            parms.uid,
-            parms.gid,
-            tuple(parms.gids),
-            parms.machinename,
-        )
+        credential = header.credential.body
+        known = self._known.get(credential)
+        if known is not None:
+            return known
         if len(self._known) >= _CACHED:
             self._known.clear()
-        self._known[credential] = principal
-        return principal
+        accept = self._known[credential] = Accept(claimed(credential))
+        return accept
+
+
+def claimed(credential: bytes) -> Principal:
+    """The identity in the body of an AUTH_SYS credential. AUTH_BADCRED for bytes that are no authsys_parms."""
+    try:
+        parms = decode(decode_authsys_parms, credential)
+    except XdrError:
+        raise Rejected(auth_stat.AUTH_BADCRED) from None
+    name = f"sys:{parms.uid}:{parms.gid}"
+    return Principal(FLAVOR, name, parms.uid, parms.gid, tuple(parms.gids), parms.machinename, "sys")

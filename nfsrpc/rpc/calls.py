@@ -5,6 +5,7 @@ feed every message that arrives to `receive`, and come back at `next_time` at th
 latest. The same table serves blocking and asyncio clients, datagrams and streams.
 """
 
+import contextlib
 import heapq
 import secrets
 from collections.abc import Callable
@@ -13,29 +14,80 @@ from typing import Any
 
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrDecodeError
 
-from .errors import BadReply, RpcError, RpcTimeout
-from .message import decode_reply, encode_call, reply_xid
+from .errors import AuthRefused, BadReply, RpcError, RpcTimeout
+from .message import OpaqueAuth, auth_bytes, auth_refusal, call_head, decode_reply, reply_xid
 from .retry import AT_LEAST_ONCE, RetryPolicy, Schedule
+from .security import CallAuth, Answer
 
 _XIDS = 1 << 32
 
 
 class PendingCall:
-    """One call: its bytes, which never change however often they are sent, and in the end its outcome."""
+    """One call: its bytes, and in the end its outcome.
 
-    __slots__ = ("_error", "_limits", "_reply", "_wake", "message", "procedure", "schedule", "trouble", "xid")
+    The bytes stay the same however often they are sent, unless the flavour of
+    authentication wants every transmission proved anew, or the server refused
+    the first proof. The xid and the plain arguments never change, so that a
+    server that keeps its results recognises the call.
+    """
 
-    def __init__(self, xid: int, procedure: Procedure, message: bytes, schedule: Schedule, limits: Limits) -> None:
+    __slots__ = (
+        "_auths",
+        "_begin",
+        "_error",
+        "_limits",
+        "_plain",
+        "_reply",
+        "_wake",
+        "message",
+        "procedure",
+        "schedule",
+        "trouble",
+        "xid",
+    )
+
+    def __init__(
+        self,
+        xid: int,
+        procedure: Procedure,
+        plain: bytes,
+        begin: Callable[[], CallAuth],
+        schedule: Schedule,
+        limits: Limits,
+    ) -> None:
         self.xid = xid
         self.procedure = procedure
-        self.message = message
+        self.message = b""
         self.schedule = schedule
         self.trouble: str | None = None
         """What stood in the way last (a refused port, a lost connection): the words of a time-out that follows."""
+        self._plain = plain
+        self._begin = begin
         self._limits = limits
         self._reply: bytes | None = None
         self._error: Exception | None = None
         self._wake = inf
+        self._auths: list[CallAuth] = []
+        self._encode()
+
+    def _encode(self) -> None:
+        """Make `message`, with an authentication of its own."""
+        auth = self._begin()
+        self._auths.append(auth)
+        procedure = self.procedure
+        head = call_head(self.xid, procedure.program, procedure.version, procedure.number, auth.credential)
+        args = auth.wrap(self._plain) if auth.sealed else self._plain
+        self.message = b"".join((head, auth_bytes(auth.verifier(head)), args))
+
+    @property
+    def auth(self) -> CallAuth:
+        """What the last transmission was authenticated with."""
+        return self._auths[-1]
+
+    @property
+    def refused(self) -> int | None:
+        """The auth_stat of a call that is done because the server refused its authentication, else None."""
+        return None if self._reply is None else auth_refusal(self._reply)
 
     @property
     def done(self) -> bool:
@@ -43,12 +95,17 @@ class PendingCall:
         return self._reply is not None or self._error is not None
 
     def result(self) -> Any:
-        """The decoded result of a call that is done.
+        """The decoded result of a call that is done, see `answer`."""
+        return self.answer().result
+
+    def answer(self) -> Answer:
+        """The verifier and decoded result of a call that is done.
 
         Raises the typed error of `nfsrpc.rpc.errors` that the reply says or that
         ended the call; `BadReply` (from the `XdrDecodeError` that says where) for
         a result that is not what the procedure returns, or that goes on after
-        its end. A failed reply's body is never decoded.
+        its end; `AuthRefused` with AUTH_INVALIDRESP for a reply that does not prove
+        that the server sent it. A failed reply's body is never decoded.
         """
         if self._error is not None:
             raise self._error.with_traceback(None)
@@ -56,13 +113,26 @@ class PendingCall:
             raise RuntimeError(f"{self.procedure.name} has no reply yet")
         data, limits = self._reply, self._limits
         header = decode_reply(data, limits)
+        auth = self._proved(header.verifier)
+        body = header.body
+        if auth.sealed:
+            data, body = auth.unwrap(data, body)
         try:
-            value, end = self.procedure.decode_result(data, header.body, limits)
+            value, end = self.procedure.decode_result(data, body, limits)
         except XdrDecodeError as broken:
             raise BadReply(f"the reply to {self.procedure.name} cannot be decoded: {broken}") from broken
         if end != len(data) and not limits.accept_trailing_bytes:
             raise BadReply(f"the reply to {self.procedure.name} has {len(data) - end} bytes too many")
-        return value
+        return Answer(header.verifier, value)
+
+    def _proved(self, verifier: OpaqueAuth) -> CallAuth:
+        """The transmission that a reply with `verifier` answers: the last one, or one before it."""
+        for auth in self._auths[:0:-1]:
+            with contextlib.suppress(AuthRefused):
+                auth.check(verifier)
+                return auth
+        self._auths[0].check(verifier)
+        return self._auths[0]
 
 
 class CallTable:
@@ -98,22 +168,23 @@ class CallTable:
         self,
         procedure: Procedure,
         args: tuple[Any, ...],
-        credential: tuple[int, bytes],
-        verifier: tuple[int, bytes],
+        begin: Callable[[], CallAuth],
         *,
         now: float,
         deadline: float,
     ) -> PendingCall:
-        """Make a call that is due at once. Raises `XdrEncodeError` for arguments that do not fit their types."""
+        """Make a call that is due at once. Raises `XdrEncodeError` for arguments that do not fit their types.
+
+        `begin` is `ClientSession.begin`, asked for the authentication of each message that is made of the call.
+        """
         xid = self._next_xid
         while xid in self._pending:
             xid = (xid + 1) % _XIDS
-        parts = [encode_call(xid, procedure.program, procedure.version, procedure.number, credential, verifier)]
+        parts: list[bytes] = []
         procedure.encode_args(args, parts)
         self._next_xid = (xid + 1) % _XIDS
-        call = PendingCall(
-            xid, procedure, b"".join(parts), Schedule(self._policy, now, deadline, self._random), self._limits
-        )
+        schedule = Schedule(self._policy, now, deadline, self._random)
+        call = PendingCall(xid, procedure, b"".join(parts), begin, schedule, self._limits)
         self._pending[xid] = call
         self._arm(call, now)
         return call
@@ -147,6 +218,8 @@ class CallTable:
                 self.timeouts += 1
                 self.fail(call, _timeout(call))
                 continue
+            if schedule.transmissions and call.auth.renewed:
+                call._encode()
             schedule.sent(now)
             self._arm(call, min(schedule.due, schedule.deadline))
             calls.append(call)
@@ -165,8 +238,16 @@ class CallTable:
             call._reply = message
         return call
 
+    def renew(self, call: PendingCall, now: float) -> None:
+        """Begin `call`, which is done because its authentication was refused, once more: same xid, same deadline."""
+        call._reply = None
+        call._auths.clear()
+        call._encode()
+        self._pending[call.xid] = call
+        self._arm(call, now)
+
     def resend(self, now: float) -> None:
-        """Every pending call is due again at once, with the same bytes: the connection that carried it is gone."""
+        """Every pending call is due again at once: the connection that carried it is gone."""
         for call in self._pending.values():
             self._arm(call, now)
 

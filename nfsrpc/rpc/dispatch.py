@@ -17,7 +17,11 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrError
 
 from .errors import GarbageArguments, ProcedureUnavailable, RpcError
 from .message import CallHeader, Refusal, Rejected, accepted, auth_error, decode_call, program_mismatch, success
+from .recent import RecentReplies
+from .security import Accept, Peer, ServerFlavor
 from .work import Work
+
+__all__ = ["Binding", "Call", "Dispatcher", "Drop", "Encoded", "Peer", "Reply", "Service", "replay_key"]
 
 _log = logging.getLogger(__name__)
 _KEY_HEAD = Struct(">3I")
@@ -29,19 +33,6 @@ Reply = list[bytes] | None
 """The parts of a reply message, or None where the call gets no answer."""
 
 
-class Peer(NamedTuple):
-    """The other end: numeric host and port, and the netid it came by (``udp``, ``tcp``, ``udp6``, ``tcp6``)."""
-
-    host: str
-    port: int
-    netid: str
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the peer is on this machine."""
-        return self.host.startswith("127.") or self.host in ("::1", "::ffff:127.0.0.1")
-
-
 class Service(Protocol):
     """What the compiler's abstract service classes have."""
 
@@ -51,21 +42,6 @@ class Service(Protocol):
     def version(self) -> int: ...
     @property
     def procedures(self) -> Mapping[int, Procedure]: ...
-
-
-class Identity(Protocol):
-    """What the dispatcher needs of a principal: a name that tells callers of one host apart."""
-
-    @property
-    def name(self) -> str: ...
-
-
-class ServerFlavor(Protocol):
-    """Server half of an authentication flavour, as far as the dispatcher uses it."""
-
-    @property
-    def flavor(self) -> int: ...
-    def accept(self, credential: bytes, verifier: tuple[int, bytes]) -> Identity: ...
 
 
 class Encoded(NamedTuple):
@@ -101,9 +77,13 @@ class Binding:
 
 @dataclass(slots=True)
 class Call:
-    """One call on its way through the server, and the context that a handler gets."""
+    """One call on its way through the server, and the context that a handler gets.
+
+    The plain arguments begin at `body` of `message`.
+    """
 
     peer: Peer
+    accept: Accept = field(repr=False)
     principal: Any
     xid: int
     target: "_Target"
@@ -133,6 +113,7 @@ class Dispatcher:
     ) -> None:
         self._limits = limits
         self._flavors = {flavor.flavor: flavor for flavor in flavors}
+        self._recent = RecentReplies()
         self._targets: dict[tuple[int, int, int], _Target] = {}
         self._versions: dict[int, list[int]] = {}
         for binding in bindings:
@@ -164,6 +145,7 @@ class Dispatcher:
                 units.setdefault(work, []).append((place, call))
         for work, calls in units.items():
             self._run_unit(work, calls, replies)
+        self._recent.settle(batch, replies)
         return replies
 
     def _accept(self, message: bytes, peer: Peer) -> Call:
@@ -172,22 +154,30 @@ class Dispatcher:
         flavor = self._flavors.get(header.credential.flavor)
         if flavor is None:
             raise Refusal(auth_error(header.xid, auth_stat.AUTH_REJECTEDCRED))
+        if flavor.single_use:
+            self._recent.admit(message, peer)
         try:
-            principal = flavor.accept(header.credential.body, header.verifier)
+            accept = flavor.accept(header, message, peer)
         except Rejected as rejected:
             raise Refusal(auth_error(header.xid, rejected.stat)) from None
         target = self._targets.get((header.program, header.version, header.procedure))
         if target is None:
-            raise Refusal(self._unavailable(header))
-        return Call(peer, principal, header.xid, target, message, header.body)
+            raise Refusal(self._unavailable(header, accept))
+        if accept.seal is None:
+            return Call(peer, accept, accept.principal, header.xid, target, message, header.body)
+        try:
+            message, body = accept.seal.unwrap(message, header.body)
+        except GarbageArguments:
+            raise Refusal(accepted(header.xid, accept_stat.GARBAGE_ARGS, accept.verifier)) from None
+        return Call(peer, accept, accept.principal, header.xid, target, message, body)
 
-    def _unavailable(self, header: CallHeader) -> bytes:
+    def _unavailable(self, header: CallHeader, accept: Accept) -> bytes:
         versions = self._versions.get(header.program)
         if versions is None:
-            return accepted(header.xid, accept_stat.PROG_UNAVAIL)
+            return accepted(header.xid, accept_stat.PROG_UNAVAIL, accept.verifier)
         if header.version not in versions:
-            return program_mismatch(header.xid, min(versions), max(versions))
-        return accepted(header.xid, accept_stat.PROC_UNAVAIL)
+            return program_mismatch(header.xid, min(versions), max(versions), accept.verifier)
+        return accepted(header.xid, accept_stat.PROC_UNAVAIL, accept.verifier)
 
     def _run_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Reply]) -> None:
         """Run `calls` in one unit of `work`. If it cannot be made durable, each call fails and none has happened."""
@@ -210,7 +200,7 @@ class Dispatcher:
         key = replay_key(call)
         result = work.recall(key)
         if result is not None:
-            return [success(call.xid), result]
+            return _succeeded(call, [result])
         try:
             args = self._arguments(call)
             with work.step():
@@ -222,11 +212,11 @@ class Dispatcher:
         except Exception as error:
             return _error_reply(call, error)
         work.remember(key, call.peer.host.encode(), b"".join(parts))
-        return [success(call.xid), *parts]
+        return _succeeded(call, parts)
 
     def _answer(self, call: Call) -> Reply:
         try:
-            return [success(call.xid), *self._result(call, call.target.handler(*self._arguments(call), call))]
+            return _succeeded(call, self._result(call, call.target.handler(*self._arguments(call), call)))
         except OSError as failure:
             return self._failed(call, failure)
         except Exception as error:
@@ -253,7 +243,15 @@ class Dispatcher:
         make = call.target.binding.failure
         if make is None:
             return _error_reply(call, failure)
-        return [success(call.xid), *self._result(call, make(call.target.procedure, failure))]
+        return _succeeded(call, self._result(call, make(call.target.procedure, failure)))
+
+
+def _succeeded(call: Call, result: list[bytes]) -> list[bytes]:
+    accept = call.accept
+    if accept.seal is not None:
+        result = [accept.seal.wrap(b"".join(result))]
+    result.insert(0, success(call.xid, accept.verifier))
+    return result
 
 
 def replay_key(call: Call) -> bytes:
@@ -278,9 +276,14 @@ _RAISED: Mapping[type[Exception], accept_stat] = {
 
 
 def _error_reply(call: Call, error: Exception) -> Reply:
-    """What a handler's exception means on the wire; one that is no `RpcError` is the server's fault, and logged."""
+    """What a handler's exception means on the wire; one that is no `RpcError` is the server's fault, and logged.
+
+    `Rejected` is for a handler that wants a stronger flavour than the call came with.
+    """
     if type(error) is Drop:
         return None
+    if type(error) is Rejected:
+        return [auth_error(call.xid, error.stat)]
     if not isinstance(error, RpcError):
         _log.error("%s failed for %s", call.target.procedure.name, call.peer, exc_info=error)
-    return [accepted(call.xid, _RAISED.get(type(error), accept_stat.SYSTEM_ERR))]
+    return [accepted(call.xid, _RAISED.get(type(error), accept_stat.SYSTEM_ERR), call.accept.verifier)]

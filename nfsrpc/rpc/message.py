@@ -37,6 +37,7 @@ _CALL_INT = int(msg_type.CALL)
 _REPLY_INT = int(msg_type.REPLY)
 _ACCEPTED = int(reply_stat.MSG_ACCEPTED)
 _DENIED = int(reply_stat.MSG_DENIED)
+_AUTH_ERROR = _TWO.pack(_DENIED, reject_stat.AUTH_ERROR)
 _ZERO_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
@@ -141,12 +142,18 @@ def encode_call(
     xid: int, program: int, version: int, procedure: int, credential: tuple[int, bytes], verifier: tuple[int, bytes]
 ) -> bytes:
     """Header of a call, up to where its arguments begin."""
+    return call_head(xid, program, version, procedure, credential) + auth_bytes(verifier)
+
+
+def call_head(xid: int, program: int, version: int, procedure: int, credential: tuple[int, bytes]) -> bytes:
+    """Header of a call up to the end of its credential: what a verifier may sign (RFC 2203 §5.3.1)."""
     flavor, body = credential
     head = _CALL.pack(xid, _CALL_INT, RPC_VERSION, program, version, procedure, flavor, len(body))
-    return b"".join((head, body, _ZERO_PADDING[len(body) & 3], _auth_bytes(verifier)))
+    return b"".join((head, body, _ZERO_PADDING[len(body) & 3]))
 
 
-def _auth_bytes(auth: tuple[int, bytes]) -> bytes:
+def auth_bytes(auth: tuple[int, bytes]) -> bytes:
+    """A credential or verifier as it travels."""
     flavor, body = auth
     return _TWO.pack(flavor, len(body)) + body + _ZERO_PADDING[len(body) & 3]
 
@@ -163,7 +170,7 @@ def success(xid: int, verifier: OpaqueAuth = NULL_AUTH) -> bytes:
 
 def accepted(xid: int, stat: accept_stat, verifier: OpaqueAuth = NULL_AUTH) -> bytes:
     """Reply of an accepted call with `stat`, for every status that carries nothing (PROG_UNAVAIL, GARBAGE_ARGS, …)."""
-    return _REPLY.pack(xid, _REPLY_INT, _ACCEPTED) + _auth_bytes(verifier) + _WORD.pack(stat)
+    return _REPLY.pack(xid, _REPLY_INT, _ACCEPTED) + auth_bytes(verifier) + _WORD.pack(stat)
 
 
 def program_mismatch(xid: int, low: int, high: int, verifier: OpaqueAuth = NULL_AUTH) -> bytes:
@@ -204,6 +211,13 @@ def reply_xid(data: bytes) -> int | None:
         return None
     xid, mtype = _TWO.unpack_from(data)
     return xid if mtype == _REPLY_INT else None
+
+
+def auth_refusal(data: bytes) -> int | None:
+    """The auth_stat of what looks like a reply that refuses the caller's authentication; None for any other."""
+    if len(data) < 20 or data[8:16] != _AUTH_ERROR:
+        return None
+    return int(_WORD.unpack_from(data, 16)[0])
 
 
 def decode_reply(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Reply:

@@ -5,6 +5,7 @@ and a socket. Whichever thread waits for a call first reads the socket for all
 of them; the others sleep until it has something for them or goes.
 """
 
+import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -15,12 +16,15 @@ from typing import Any, Self
 from nfsrpc.auth.base import Credential
 from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.errors import Disconnected, RpcError
+from nfsrpc.rpc.security import CallAuth, ControlCall, Answer
 from nfsrpc.xdr import Procedure
 
 CALL_TIMEOUT = 30.0
 """Seconds that a call may take where the caller names no other time: no call waits for ever."""
 CONNECT_TIMEOUT = 10.0
 """Seconds that a TCP connection may take to come about."""
+_REFRESHES = 2
+"""Times that a refused call is made again with renewed authentication: one for a forgotten session, one for a race."""
 
 
 class Client(ABC):
@@ -32,10 +36,16 @@ class Client(ABC):
     """
 
     def __init__(
-        self, table: CallTable, credential: Credential, timeout: float, clock: Callable[[], float] = time.monotonic
+        self,
+        host: str,
+        table: CallTable,
+        credential: Credential,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._table = table
-        self._credential = credential
+        self._session = credential.session(host)
+        self._handshaking = threading.Lock()
         self._timeout = timeout
         self._clock = clock
         self._turn_over = threading.Condition(threading.Lock())
@@ -52,20 +62,21 @@ class Client(ABC):
         return self.wait(self.submit(procedure, args, timeout=timeout))
 
     def submit(self, procedure: Procedure, args: tuple[Any, ...], *, timeout: float | None = None) -> PendingCall:
-        """Send a call and return without waiting. The deadline runs from now; `wait` brings the result."""
-        credential = self._credential
+        """Send a call and return without waiting. The deadline runs from now; `wait` brings the result.
+
+        Where the flavour of authentication has to be set up first, that is waited for.
+        """
+        self._shake_hands(procedure)
+        return self._submit(procedure, args, self._session.begin, self._timeout if timeout is None else timeout)
+
+    def _submit(
+        self, procedure: Procedure, args: tuple[Any, ...], begin: Callable[[], CallAuth], timeout: float
+    ) -> PendingCall:
         with self._turn_over:
             if self._closed:
                 raise Disconnected("the client has been closed")
             now = self._clock()
-            call = self._table.open(
-                procedure,
-                args,
-                credential.opaque(),
-                credential.verifier(),
-                now=now,
-                deadline=now + (self._timeout if timeout is None else timeout),
-            )
+            call = self._table.open(procedure, args, begin, now=now, deadline=now + timeout)
             self._transmit(now)
             if self._reading:
                 self._wake()
@@ -73,13 +84,47 @@ class Client(ABC):
 
     def wait(self, call: PendingCall) -> Any:
         """The decoded result of `call`, once it is there. Raises as `call` does."""
+        self._settle(call)
+        for _ in range(_REFRESHES):
+            stat = call.refused
+            if stat is None or not self._session.refresh(stat, call.auth):
+                break
+            self._shake_hands(call.procedure)
+            with self._turn_over:
+                self._table.renew(call, self._clock())
+            self._settle(call)
+        return call.result()
+
+    def _settle(self, call: PendingCall) -> None:
+        """Wait until `call` is done."""
         try:
             while not call.done:
                 self._turn(call)
         except BaseException:
             self.cancel(call)
             raise
-        return call.result()
+
+    def _shake_hands(self, procedure: Procedure) -> None:
+        """Make the calls that the flavour wants made before a call of `procedure`'s program, if there are any."""
+        session = self._session
+        steps = session.handshake(procedure.program, procedure.version)
+        if steps is None:
+            return
+        with self._handshaking:
+            steps = session.handshake(procedure.program, procedure.version)  # another thread may have done it
+            if steps is None:
+                return
+            try:
+                control = next(steps)
+                while True:
+                    control = steps.send(self._control(control))
+            except StopIteration:
+                return
+
+    def _control(self, control: ControlCall) -> Answer:
+        call = self._submit(control.procedure, control.args, lambda: control.auth, self._timeout)
+        self._settle(call)
+        return call.answer()
 
     def cancel(self, call: PendingCall) -> None:
         """Give `call` up: a reply that still comes is ignored. The server may have executed it."""
@@ -127,12 +172,21 @@ class Client(ABC):
         with self._turn_over:
             if self._closed:
                 return
+        self._say_farewell()
+        with self._turn_over:
             self._closed = True
             self._table.fail_all(Disconnected("the client has been closed"))
             if self._reading:
                 self._wake()
                 self._turn_over.wait_for(lambda: not self._reading)
             self._shut()
+
+    def _say_farewell(self) -> None:
+        """Let the server forget what it keeps for this session. Its answer is not waited for."""
+        control = self._session.farewell()
+        if control is not None:
+            with contextlib.suppress(RpcError):
+                self._submit(control.procedure, control.args, lambda: control.auth, 0.1)
 
     def __enter__(self) -> Self:
         return self

@@ -38,6 +38,7 @@ class TcpClient(Client):
 
     def __init__(
         self,
+        host: str,
         addresses: list[SocketAddress],
         table: CallTable,
         credential: Credential,
@@ -49,7 +50,7 @@ class TcpClient(Client):
         source_ports: Iterable[int] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(table, credential, timeout, clock)
+        super().__init__(host, table, credential, timeout, clock)
         self._addresses = deque(addresses)
         self._limits = limits
         self._policy = policy
@@ -274,6 +275,7 @@ def connect_tcp(
     """
     own = NoneCredential() if credential is None else credential
     return TcpClient(
+        host,
         resolve(host, port, socket.SOCK_STREAM),
         # A stream delivers or breaks: nothing is sent twice by the clock alone.
         CallTable(MAYBE, limits),

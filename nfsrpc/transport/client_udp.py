@@ -39,6 +39,7 @@ class UdpClient(Client):
 
     def __init__(
         self,
+        host: str,
         addresses: list[SocketAddress],
         table: CallTable,
         credential: Credential,
@@ -47,7 +48,7 @@ class UdpClient(Client):
         source_ports: Iterable[int] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(table, credential, timeout, clock)
+        super().__init__(host, table, credential, timeout, clock)
         self._source_ports = tuple(source_ports)
         self._addresses = list(addresses)
         self._untried = len(self._addresses)
@@ -174,4 +175,4 @@ def connect_udp(
     """
     table = CallTable(policy, limits)
     own = NoneCredential() if credential is None else credential
-    return UdpClient(resolve(host, port, socket.SOCK_DGRAM), table, own, timeout, source_ports=source_ports)
+    return UdpClient(host, resolve(host, port, socket.SOCK_DGRAM), table, own, timeout, source_ports=source_ports)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from nfsrpc.auth import NoneAuthenticator, SysAuthenticator
+from nfsrpc.auth import Authenticator, NoneAuthenticator, SysAuthenticator
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Service
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
@@ -21,6 +21,8 @@ class Server:
     `addresses` are (host, port) pairs; port 0 takes a free one. The sockets
     are bound at once, so that a port in use (`PortInUse`) or an address that
     is not this machine's (OSError) is known before anything runs.
+    `flavors` are the flavours of authentication taken (AUTH_NONE and AUTH_SYS
+    unless given); what their workers share must be made before they are forked.
     """
 
     def __init__(
@@ -29,9 +31,11 @@ class Server:
         addresses: Sequence[tuple[str, int]],
         workers: int = 1,
         limits: Limits = DEFAULT_LIMITS,
+        flavors: Iterable[Authenticator] | None = None,
     ) -> None:
         self._make_bindings = make_bindings
         self._limits = limits
+        self._flavors = tuple((NoneAuthenticator(), SysAuthenticator()) if flavors is None else flavors)
         self._workers = workers
         self._endpoints: list[list[Endpoint]] = []
         try:
@@ -48,8 +52,7 @@ class Server:
 
     def loop(self, worker: int = 0) -> Loop:
         """The loop of one worker, for programs that run it themselves (in a thread, say)."""
-        flavors = (NoneAuthenticator(), SysAuthenticator())
-        dispatcher = Dispatcher(self._make_bindings(), flavors, self._limits)
+        dispatcher = Dispatcher(self._make_bindings(), self._flavors, self._limits)
         return Loop([endpoints[worker] for endpoints in self._endpoints], dispatcher.turn, self._limits)
 
     def run(self) -> None:

@@ -23,7 +23,7 @@ from nfsrpc.auth import SysCredential
 from nfsrpc.client.mount import MountService
 from nfsrpc.client.nfs2 import Nfs2, attributes_to_set
 from nfsrpc.protocols import nfs_prot
-from nfsrpc.rpc.message import encode_call
+from nfsrpc.rpc.message import NULL_AUTH, encode_call
 from nfsrpc.rpc.retry import RetryPolicy
 from nfsrpc.testing.chaos import Chaos
 from nfsrpc.testing.faults import Faults
@@ -170,7 +170,7 @@ class Wire:
         """A new call."""
         self._xid += 1
         head = encode_call(
-            self._xid, procedure.program, procedure.version, procedure.number, user.opaque(), user.verifier()
+            self._xid, procedure.program, procedure.version, procedure.number, user.opaque(), NULL_AUTH
         )
         parts = [head]
         procedure.encode_args((argument,), parts)

@@ -14,7 +14,7 @@ from nfsrpc.nfs.rmtab import Rmtab
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.rpc.dispatch import Dispatcher, Peer
-from nfsrpc.rpc.message import decode_reply, encode_call
+from nfsrpc.rpc.message import NULL_AUTH, decode_reply, encode_call
 from nfsrpc.store.volume import Volume, VolumeLock, make_volume
 from nfsrpc.xdr import DEFAULT_LIMITS, Procedure
 
@@ -36,7 +36,7 @@ class MemoryCaller:
                 procedure.version,
                 procedure.number,
                 self.credential.opaque(),
-                self.credential.verifier(),
+                NULL_AUTH,
             )
         ]
         procedure.encode_args(args, parts)

@@ -19,9 +19,22 @@ from nfsrpc.rpc.errors import (
     RpcTimeout,
 )
 from nfsrpc.rpc.retry import MAYBE, RetryPolicy
+from nfsrpc.rpc.security import PlainAuth
 from nfsrpc.xdr import Limits, Procedure, XdrDecodeError, XdrEncodeError
 
-NONE = (0, b"")
+NONE = PlainAuth((0, b""))
+
+
+class Proving(PlainAuth):
+    """Signs the header with how long it is."""
+
+    def __init__(self) -> None:
+        super().__init__((1, b"\1\2\3"))
+
+    def verifier(self, head: bytes) -> tuple[int, bytes]:
+        return (6, bytes([len(head)]))
+
+
 EVERY_SECOND = RetryPolicy(first=1, factor=1, ceiling=1, jitter=0)
 
 
@@ -49,7 +62,7 @@ def table(policy: RetryPolicy = EVERY_SECOND, **more: Any) -> CallTable:
 
 
 def opened(calls: CallTable, now: float = 0.0, deadline: float = 10.0, word: int = 5) -> PendingCall:
-    return calls.open(ECHO, (word,), NONE, NONE, now=now, deadline=deadline)
+    return calls.open(ECHO, (word,), lambda: NONE, now=now, deadline=deadline)
 
 
 def reply(xid: int, *words: int) -> bytes:
@@ -62,10 +75,10 @@ def success(xid: int, word: int) -> bytes:
 
 def test_a_call_is_header_credential_verifier_and_arguments() -> None:
     calls = table()
-    call = calls.open(ECHO, (0xABCD,), (1, b"\1\2\3"), (6, b"\xff"), now=0, deadline=1)
+    call = calls.open(ECHO, (0xABCD,), Proving, now=0, deadline=1)
     assert call.message == bytes.fromhex(
         "00001000 00000000 00000002 0000270f 00000002 00000007"
-        "00000001 00000003 01020300 00000006 00000001 ff000000 0000abcd"
+        "00000001 00000003 01020300 00000006 00000001 24000000 0000abcd"
     )
 
 
@@ -253,7 +266,7 @@ def test_a_denied_reply_with_a_body_is_denied_and_its_body_never_decoded() -> No
 
     calls = table()
     never = Procedure(9999, 2, 7, "ECHO", encode_word, decode_word, lambda value, out: None, explode)
-    call = calls.open(never, (1,), NONE, NONE, now=0, deadline=1)
+    call = calls.open(never, (1,), lambda: NONE, now=0, deadline=1)
     calls.receive(reply(call.xid, 1, 1, 1, 1, 0, 0, 0, 0, 5))
     with pytest.raises(AuthRefused):
         call.result()
