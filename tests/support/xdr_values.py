@@ -101,6 +101,8 @@ class Values:
                 return st.lists(self.of(element, depth), min_size=size, max_size=size)
             case Array(element, bound):
                 most = 0 if depth > _MOST_NESTING else min(_MOST_ELEMENTS, _MOST_ELEMENTS if bound is None else bound)
+                if most == 0:
+                    return st.builds(list)
                 return st.lists(st.deferred(lambda: self.of(element, depth + 1)), max_size=most)
             case Optional(element):
                 if depth > _MOST_NESTING:
