@@ -12,12 +12,14 @@ BEGIN_CHANGING = "BEGIN IMMEDIATE"
 VERSION = "PRAGMA data_version"
 """Changes when another connection has committed; run inside a transaction it also fixes the snapshot."""
 CLUSTERED = "WITHOUT ROWID"
+NUMBER_KEY = "INTEGER PRIMARY KEY"
+"""Exactly so spelt it is SQLite's row number, of 64 bits, and costs no index; elsewhere BIGINT PRIMARY KEY."""
 INTEGRITY = "PRAGMA integrity_check(20)"
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 TABLES = (
-    """CREATE TABLE inodes (
-        inode INTEGER PRIMARY KEY, generation BIGINT NOT NULL, mode BIGINT NOT NULL, nlink BIGINT NOT NULL,
+    f"""CREATE TABLE inodes (
+        inode {NUMBER_KEY}, generation BIGINT NOT NULL, mode BIGINT NOT NULL, nlink BIGINT NOT NULL,
         uid BIGINT NOT NULL, gid BIGINT NOT NULL, size BIGINT NOT NULL, used BIGINT NOT NULL, rdev BIGINT NOT NULL,
         atime BIGINT NOT NULL, mtime BIGINT NOT NULL, ctime BIGINT NOT NULL,
         content BIGINT NOT NULL, parent BIGINT NOT NULL, cookie BIGINT NOT NULL)""",
@@ -25,8 +27,8 @@ TABLES = (
         directory BIGINT NOT NULL, name BLOB NOT NULL, inode BIGINT NOT NULL, cookie BIGINT NOT NULL,
         PRIMARY KEY (directory, name)) {CLUSTERED}""",
     "CREATE UNIQUE INDEX names_by_cookie ON names (directory, cookie)",
-    "CREATE TABLE symlinks (inode INTEGER PRIMARY KEY, target BLOB NOT NULL)",
-    "CREATE TABLE free (inode INTEGER PRIMARY KEY)",
+    f"CREATE TABLE symlinks (inode {NUMBER_KEY}, target BLOB NOT NULL)",
+    f"CREATE TABLE free (inode {NUMBER_KEY})",
     f"""CREATE TABLE pending (
         owner BIGINT NOT NULL, inode BIGINT NOT NULL, content BIGINT NOT NULL,
         PRIMARY KEY (owner, inode, content)) {CLUSTERED}""",
@@ -34,8 +36,8 @@ TABLES = (
         key BLOB NOT NULL PRIMARY KEY, client BLOB NOT NULL, place BIGINT NOT NULL, born BIGINT NOT NULL,
         result BLOB NOT NULL) {CLUSTERED}""",
     "CREATE UNIQUE INDEX replay_by_client ON replay (client, place)",
-    """CREATE TABLE state (
-        id INTEGER PRIMARY KEY, next_inode BIGINT NOT NULL, inodes BIGINT NOT NULL, uptime_offset BIGINT NOT NULL)""",
+    f"""CREATE TABLE state (
+        id {NUMBER_KEY}, next_inode BIGINT NOT NULL, inodes BIGINT NOT NULL, uptime_offset BIGINT NOT NULL)""",
 )
 
 # --- transactions ---------------------------------------------------------------------------------------------------
