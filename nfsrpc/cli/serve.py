@@ -135,9 +135,9 @@ def _announce(exports: list[ExportSpec], place: Place, workers: int) -> None:
     url = f"nfs://{f'[{host}]' if ':' in host else host}:{place.port}{path}"
     options = f"vers=2,proto=tcp,port={place.port},mountport={place.port},mountproto=tcp,nolock"
     console.print(f"Linux    mount -t nfs -o {options} {host}:{path} /mnt")
-    if place.port111 in (Port111.OWN, Port111.REGISTERED):
-        console.print(f"SunOS    mount {host}:{path} /mnt")
-        console.print(f"U-Boot   setenv serverip {host}; nfs ${{loadaddr}} {host}:{path}/FILE")
+    found = "" if place.port111 in (Port111.OWN, Port111.REGISTERED) else "   (needs port 111, see below)"
+    console.print(f"SunOS    mount {host}:{path} /mnt{found}")
+    console.print(f"U-Boot   setenv serverip {host}; nfs ${{loadaddr}} {host}:{path}/FILE{found}")
     console.print(f"nfsrpc   nfsrpc ls {url}")
     console.print(f"\nport 111: {place.port111.value}{_port111_advice(place)}")
     if place.host.startswith("127.") or place.host == "::1":
