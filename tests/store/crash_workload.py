@@ -122,7 +122,7 @@ def arm(point):
 
         return counted
 
-    for name in ("pwrite", "fdatasync", "fsync", "ftruncate", "unlink", "mkdir", "copy_file_range"):
+    for name in ("pwrite", "fdatasync", "fsync", "ftruncate", "unlink", "mkdir"):
         setattr(os, name, around(getattr(os, name)))
     plain = Database.run
 

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 CALLS = (
-    "openat,write,pwrite64,pwritev,writev,ftruncate,copy_file_range,fsync,fdatasync,"
+    "openat,write,pwrite64,pwritev,writev,ftruncate,fsync,fdatasync,"
     "rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat"
 )
 STRACE = ["strace", "-f", "-y", "-xx", "-s", "100000000", "-e", f"trace={CALLS}", "-o"]
@@ -146,11 +146,6 @@ class Disk:
             content.extend(bytes(size - len(content)))
 
         self._change(path, cut)
-
-    def _do_copy_file_range(self, arguments, result):
-        start = int(arguments[1].strip("[]"))
-        source = self.now[_path(arguments[0])].after(lambda change: True)
-        self._write(_path(arguments[2]), int(arguments[3].strip("[]")), bytes(source[start : start + result]))
 
     def _do_fsync(self, arguments, result):
         node = self.now.get(_path(arguments[0]))

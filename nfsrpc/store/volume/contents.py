@@ -25,6 +25,8 @@ SHARD = 1024
 _DURABLE_SHARDS = 1024
 """Shards that a process remembers to have been synced; of any other it syncs the name once more."""
 
+_COPIED_AT_ONCE = 1 << 20
+
 SYNC_THREADS = 8
 SYNCED_ALONE = 2
 """Up to so many files are synced without a thread: starting one would cost more than it saves."""
@@ -127,7 +129,7 @@ class Contents:
                 raise
             end = min(os.lseek(reading, start, os.SEEK_HOLE), size)
             while start < end:
-                start += os.copy_file_range(reading, writing, end - start, start, start)
+                start += os.pwrite(writing, os.pread(reading, min(end - start, _COPIED_AT_ONCE), start), start)
             position = end
 
     def room(self) -> tuple[int, int, int, int]:
