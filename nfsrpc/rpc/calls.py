@@ -16,8 +16,8 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrDecodeError
 
 from .errors import AuthRefused, BadReply, RpcError, RpcTimeout
 from .message import OpaqueAuth, auth_bytes, auth_refusal, call_head, decode_reply, reply_xid
-from .retry import AT_LEAST_ONCE, RetryPolicy, Schedule
-from .security import CallAuth, Answer
+from .retry import AT_LEAST_ONCE, JITTER, RetryPolicy, Schedule
+from .security import Answer, CallAuth
 
 _XIDS = 1 << 32
 
@@ -150,12 +150,12 @@ class CallTable:
         limits: Limits = DEFAULT_LIMITS,
         *,
         first_xid: int | None = None,
-        random: Callable[[], float] | None = None,
+        random: Callable[[], float] = JITTER,
     ) -> None:
         self._policy = policy
         self._limits = limits
         self._next_xid = secrets.randbelow(_XIDS) if first_xid is None else first_xid
-        self._random = secrets.SystemRandom().random if random is None else random
+        self._random = random
         self._pending: dict[int, PendingCall] = {}
         self._timers: list[tuple[float, int]] = []
         self.timeouts = 0

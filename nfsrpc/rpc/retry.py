@@ -7,12 +7,13 @@ that filters duplicates and keeps its replies, which a caller helps by never
 changing the xid of a call that it sends again.
 """
 
-import secrets
+import random as standard_random
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-_RANDOM_BELOW = secrets.SystemRandom().random
+JITTER = standard_random.random
+"""Numbers from 0 to 1: they need not be secret, only different from one client to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Backoff:
 
     __slots__ = ("_pause", "_policy", "_random")
 
-    def __init__(self, policy: RetryPolicy, random: Callable[[], float] = _RANDOM_BELOW) -> None:
+    def __init__(self, policy: RetryPolicy, random: Callable[[], float] = JITTER) -> None:
         self._policy = policy
         self._random = random
         self._pause = policy.first
@@ -83,7 +84,7 @@ class Schedule:
         policy: RetryPolicy,
         now: float,
         deadline: float,
-        random: Callable[[], float] = _RANDOM_BELOW,
+        random: Callable[[], float] = JITTER,
     ) -> None:
         self._backoff = Backoff(policy, random)
         self._most = inf if policy.transmissions is None else policy.transmissions

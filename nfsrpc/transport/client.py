@@ -16,7 +16,7 @@ from typing import Any, Self
 from nfsrpc.auth.base import Credential
 from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.errors import Disconnected, RpcError
-from nfsrpc.rpc.security import CallAuth, ControlCall, Answer
+from nfsrpc.rpc.security import Answer, CallAuth, ControlCall
 from nfsrpc.xdr import Procedure
 
 CALL_TIMEOUT = 30.0

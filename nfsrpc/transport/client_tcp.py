@@ -57,6 +57,9 @@ class TcpClient(Client):
         self._connect_timeout = connect_timeout
         self._source_ports = tuple(source_ports)
         self._waker = Waker()
+        self._poll = select.poll()
+        self._poll.register(self._waker, select.POLLIN)
+        self._events = 0
         self._unsent: deque[memoryview] = deque()
         self._sock: socket.socket | None = None
         self._up = False
@@ -147,10 +150,10 @@ class TcpClient(Client):
 
     def _await(self, sock: socket.socket, events: int, timeout: float) -> int:
         """Poll the connection and the waker; the events of the connection."""
-        poll = select.poll()
-        poll.register(sock, events)
-        poll.register(self._waker, select.POLLIN)
-        happened = dict(poll.poll(timeout * 1000))
+        if events != self._events:
+            self._poll.register(sock, events)
+            self._events = events
+        happened = dict(self._poll.poll(timeout * 1000))
         if self._waker.fileno() in happened:
             self._waker.clear()
         return happened.get(sock.fileno(), 0)
@@ -165,6 +168,9 @@ class TcpClient(Client):
 
     def _drop(self) -> None:
         if self._sock is not None:
+            if self._events:
+                self._poll.unregister(self._sock)
+                self._events = 0
             self._sock.close()
         self._sock = None
         self._up = False
@@ -187,9 +193,7 @@ class TcpClient(Client):
             self._end_attempt(errno.ETIMEDOUT)
 
     def _pause(self, seconds: float) -> None:
-        poll = select.poll()
-        poll.register(self._waker, select.POLLIN)
-        if poll.poll(seconds * 1000):
+        if self._poll.poll(seconds * 1000):
             self._waker.clear()
 
     def _begin_attempt(self, now: float) -> None:
