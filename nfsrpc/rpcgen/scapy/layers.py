@@ -119,6 +119,24 @@ class ElementsField(Field[list[Any], list[Any]]):
         return f"[{', '.join(str(self.element.i2repr(pkt, value)) for value in x)}]"
 
 
+class ChainField(ElementsField):
+    """A linked list that is there by value: its first element has no word in front."""
+
+    def __init__(self, name: str, element: Field[Any, Any]) -> None:
+        super().__init__(name, element, linked=True)
+
+    def addfield(self, pkt: Any, s: bytes, val: list[Any] | None) -> bytes:
+        """Append the field's bytes to `s`."""
+        first, *rest = val or [None]
+        return super().addfield(pkt, self.element.addfield(pkt, s, first), rest)
+
+    def getfield(self, pkt: Any, s: bytes) -> tuple[bytes, list[Any]]:
+        """Return what is left of `s` and the values."""
+        s, first = self.element.getfield(pkt, s)
+        s, rest = super().getfield(pkt, s)
+        return s, [first, *rest]
+
+
 class OptionalField(ElementsField):
     """One value or none, shown as a list of at most one."""
 

@@ -162,13 +162,14 @@ class _Writer:
             case Optional(element):
                 return self.optional(element, name)
             case StructType(name=struct) | UnionType(name=struct):
-                return f"_l.part({name!r}, lambda: {top_level(struct)})"
+                one = f"_l.part({name!r}, lambda: {top_level(struct)})"
+                return f"_l.ChainField({name!r}, {one})" if struct in self.layout.list_links else one
         raise AssertionError(f"{type} has no field")
 
     def optional(self, element: Type, name: str) -> str:
         target = self.spec.resolve(element)
         if isinstance(target, StructType) and target.name in self.layout.list_links:
-            return f"_l.ElementsField({name!r}, {self.field(element, name)}, linked=True)"
+            return f"_l.ElementsField({name!r}, _l.part({name!r}, lambda: {top_level(target.name)}), linked=True)"
         return f"_l.OptionalField({name!r}, {self.field(element, name)})"
 
 
