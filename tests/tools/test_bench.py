@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "benchmark"
+WORKER_MEMORY = 60_000_000  # bytes
 OPERATIONS = ["NULL", "GETATTR", "LOOKUP", "READ", "WRITE", "CREATE", "READDIR"]
 
 
@@ -27,19 +28,30 @@ def cache(tmp_path_factory, monkeypatch):
 
 def bench(*arguments):
     return subprocess.run(
-        [sys.executable, str(BENCH), "--no-ganesha", "--rounds", "1", "--seconds", "0.3", "--json", "-", *arguments],
-        capture_output=True, text=True, timeout=240, check=False,
+        [sys.executable, str(BENCH), "--rounds", "1", "--json", "-", *arguments],
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 
-def test_every_operation_over_both_transports(cache, tmp_path):
-    done = bench("--workers", "1", "--directory", str(tmp_path))
+@pytest.mark.timeout(700)
+@pytest.mark.parametrize("seconds", ["0.3", pytest.param("10", marks=pytest.mark.full)])
+def test_every_operation_over_both_transports(cache, tmp_path, seconds):
+    """Each reply is checked by the generator; and after all of them a worker is no larger than it may be."""
+    done = bench("--peers", "nfsrpc", "--workers", "1", "--directory", str(tmp_path), "--seconds", seconds)
     assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)["results"]
+    figures = json.loads(done.stdout)
+    assert figures["memory_bytes"]["nfsrpc x1"] < WORKER_MEMORY
+    results = figures["results"]
     assert [(r["operation"], r["transport"]) for r in results] == [(o, t) for o in OPERATIONS for t in ("udp", "tcp")]
     for line in results:
         assert line["summary"]["rate"] > 0
         assert line["summary"]["p50"] <= line["summary"]["p99"]
+
+
+def test_the_limit_is_measured_alike(cache):
+    done = bench("--peers", "limit", "--operations", "GETATTR,READDIR", "--seconds", "0.3")
+    assert done.returncode == 0, done.stderr
+    assert {r["server"] for r in json.loads(done.stdout)["results"]} == {"limit"}
 
 
 def test_an_unknown_operation_is_named(cache):
@@ -68,7 +80,7 @@ def test_the_generator_believes_no_wrong_answer(cache, body, complaint):
         thread.start()
         program = (
             f"import sys; sys.path.insert(0, {str(BENCH)!r}); import measure;"
-            f" measure.run(measure.build(), measure.Load('NULL', 'udp', 1, 1, 0.1), {s.getsockname()[1]},"
+            f" measure.run(measure.build(\'loadgen\'), measure.Load('NULL', 'udp', 1, 1, 0.1), {s.getsockname()[1]},"
             f" {s.getsockname()[1]}, '/', 2)"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)

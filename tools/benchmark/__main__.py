@@ -2,6 +2,7 @@
 
     tools/bench                                  everything: some minutes
     tools/bench --operations GETATTR,READ --transports udp --rounds 3 --json out.json
+    tools/bench --peers nfsrpc,limit --workers 1
 
 A load generator in C keeps --connections x --window calls in flight. Every
 server is started for the run and stays up to its end; for each line the servers
@@ -10,6 +11,8 @@ machine hits all of them. Shown are medians. nfsrpc is spoken to in NFSv2,
 nfs-ganesha in NFSv3 (it has no v2) with FILE_SYNC writes, its VFS back end on
 the same file system. WRITE and CREATE of nfsrpc are durable before the reply;
 nfs-ganesha syncs each WRITE, but answers CREATE without any sync (strace).
+"limit" is a C program that answers every call with a prepared reply: what system
+calls and loopback leave to be had on this machine.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 IN_NAMESPACE = "NFSRPC_BENCH_NAMESPACE"
+PEERS = ("nfsrpc", "ganesha", "limit")
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
@@ -53,7 +57,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--seconds", type=float, default=1.0, help="of one measurement (default: %(default)s)")
     add("--directory", default="/var/tmp", help="on the file system to measure (default: %(default)s)")
     add("--json", metavar="FILE", help="write the figures there as well (-: standard output, without the table)")
-    add("--no-ganesha", action="store_true")
+    add("--peers", default=",".join(PEERS), help="which servers (default: %(default)s)")
     o = parser.parse_args(argv)
     o.operations, o.transports = o.operations.upper().split(","), o.transports.lower().split(",")
     o.workers = [int(n) for n in o.workers.split(",") if n]
@@ -61,6 +65,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error(f"unknown operation {', '.join(sorted(unknown))}; there are {', '.join(measure.OPERATIONS)}")
     if set(o.transports) - {"udp", "tcp"}:
         parser.error("transports are udp and tcp")
+    o.peers = o.peers.split(",")
+    if unknown := set(o.peers) - set(PEERS):
+        parser.error(f"unknown peer {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     return o
 
 
@@ -75,7 +82,7 @@ def enter_namespace(argv: list[str]) -> None:
 
 
 def measure_all(o: argparse.Namespace, running: list[peers.Peer], console: Console) -> list[measure.Line]:
-    loadgen = measure.build()
+    loadgen = measure.build("loadgen")
     results: list[measure.Line] = []
     lines = [(operation, transport) for operation in o.operations for transport in o.transports]
     with Progress(console=console, transient=True) as progress:
@@ -119,32 +126,52 @@ def show(results: list[measure.Line], running: list[peers.Peer], o: argparse.Nam
         console.print(f"most memory of one process, {peer.name}: {peer.memory() / 1e6:.0f} MB")
 
 
+def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitStack) -> list[peers.Peer]:
+    running = []
+    if "nfsrpc" in o.peers:
+        running += [stack.enter_context(peers.nfsrpc(directory, workers)) for workers in o.workers]
+    if "ganesha" in o.peers:
+        running.append(stack.enter_context(peers.ganesha(directory)))
+    if "limit" in o.peers:
+        running.append(stack.enter_context(peers.limit(measure.build("limit"))))
+    return running
+
+
+def document(o: argparse.Namespace, running: list[peers.Peer], results: list[measure.Line]) -> str:
+    figures = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}",
+        "python": platform.python_version(),
+        "connections": o.connections,
+        "window": o.window,
+        "rounds": o.rounds,
+        "seconds": o.seconds,
+        "memory_bytes": {peer.name: peer.memory() for peer in running},
+        "results": [asdict(line) for line in results],
+    }
+    return json.dumps(figures, indent=1) + "\n"
+
+
 def main(argv: list[str]) -> int:
     o = parse(argv)
-    missing = "nfs-ganesha is left out as asked" if o.no_ganesha else peers.ganesha_missing()
-    if not missing:
+    missing = peers.ganesha_missing() if "ganesha" in o.peers else ""
+    if missing:
+        o.peers.remove("ganesha")
+    if "ganesha" in o.peers:
         enter_namespace(argv)
     console = Console(stderr=o.json == "-")
     if missing:
         console.print(f"bench: {missing}")
     with tempfile.TemporaryDirectory(prefix="nfsrpc-bench.", dir=o.directory) as name, contextlib.ExitStack() as stack:
-        directory = Path(name)
-        running = [stack.enter_context(peers.nfsrpc(directory, workers)) for workers in o.workers]
-        if not missing:
-            running.append(stack.enter_context(peers.ganesha(directory)))
+        running = start_peers(o, Path(name), stack)
         if not running:
             raise SystemExit("bench: no server to measure")
         results = measure_all(o, running, console)
         show(results, running, o, console)
-        memory = {peer.name: peer.memory() for peer in running}
-    if o.json:
-        document = {
-            "machine": f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}",
-            "python": platform.python_version(), "connections": o.connections, "window": o.window,
-            "rounds": o.rounds, "seconds": o.seconds, "memory_bytes": memory, "results": [asdict(r) for r in results],
-        }  # fmt: skip
-        text = json.dumps(document, indent=1) + "\n"
-        sys.stdout.write(text) if o.json == "-" else Path(o.json).write_text(text)
+        text = document(o, running, results)
+    if o.json == "-":
+        sys.stdout.write(text)
+    elif o.json:
+        Path(o.json).write_text(text)
     return 0
 
 

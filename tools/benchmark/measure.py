@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SOURCES = [HERE / name for name in ("loadgen.c", "prepare.c", "calls.c", "loadgen.h", "calls.h")]
+PROGRAMS = {"loadgen": ("loadgen.c", "prepare.c", "calls.c"), "limit": ("limit.c", "calls.c")}
+HEADERS = ("loadgen.h", "calls.h")
 OPERATIONS = ("NULL", "GETATTR", "LOOKUP", "READ", "WRITE", "CREATE", "READDIR")
 
 
@@ -58,20 +59,21 @@ class Line:
     summary: Summary
 
 
-def build() -> Path:
-    """The load generator, compiled anew when a source is newer. Exits when there is no C compiler."""
+def build(name: str) -> Path:
+    """One of `PROGRAMS`, compiled anew when a source is newer. Exits when there is no C compiler."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nfsrpc"
-    binary = cache / "loadgen"
-    if binary.exists() and binary.stat().st_mtime > max(s.stat().st_mtime for s in SOURCES):
+    binary = cache / name
+    sources = [HERE / source for source in PROGRAMS[name]]
+    newest = max(path.stat().st_mtime for path in [*sources, *(HERE / header for header in HEADERS)])
+    if binary.exists() and binary.stat().st_mtime > newest:
         return binary
     compiler = shutil.which("cc")
     if compiler is None:
         sys.exit("bench: a C compiler is missing: apt-get install gcc libc6-dev")
     cache.mkdir(parents=True, exist_ok=True)
-    fresh = cache / f"loadgen.{os.getpid()}"
-    sources = [str(s) for s in SOURCES if s.suffix == ".c"]
+    fresh = cache / f"{name}.{os.getpid()}"
     options = ["-std=c11", "-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE"]
-    subprocess.run([compiler, *options, "-o", str(fresh), *sources], check=True)
+    subprocess.run([compiler, *options, "-o", str(fresh), *map(str, sources)], check=True)
     fresh.rename(binary)
     return binary
 

@@ -97,6 +97,20 @@ def nfsrpc(directory: Path, workers: int) -> Iterator[Peer]:
         stop(process)
 
 
+@contextlib.contextmanager
+def limit(program: Path) -> Iterator[Peer]:
+    """The C program that answers with prepared replies: what this machine can do at most."""
+    process = subprocess.Popen([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        port = int(process.stdout.readline())
+        yield Peer("limit", 2, port, port, "/", [process.pid])
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def ganesha_missing() -> str:
     """Why Ganesha cannot be run here; empty when it can."""
     if os.geteuid() != 0:
