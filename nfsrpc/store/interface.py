@@ -83,7 +83,7 @@ class Store(Work, Protocol):
     root: Ufid
 
     def getattr(self, node: Ufid) -> Attributes:
-        """Attributes of `node`."""
+        """Attributes of `node`. The object is never changed later; the same object again: the file is as it was."""
 
     def setattr(self, node: Ufid, changes: Changes) -> Attributes:
         """Apply `changes`, return the new attributes. A size on anything but a regular file: EISDIR or EINVAL."""

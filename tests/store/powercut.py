@@ -16,7 +16,7 @@ CALLS = (
 )
 STRACE = ["strace", "-f", "-y", "-xx", "-s", "100000000", "-e", f"trace={CALLS}", "-o"]
 
-_LINE = re.compile(r"(\d+) (.*)\n")
+_LINE = re.compile(r"(\d+) +(.*)\n")
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)(?:<.*>)?(?: .*)?$")
 _HEX = re.compile(r"\\x([0-9a-f]{2})")
 

@@ -172,8 +172,12 @@ def test_what_follows_a_commit_fails(filled, once, monkeypatch, function):
         once(volume, "setattr", node, Changes(size=10))
         once(volume, "unlink", volume.root, b"old")
         once(volume, "create", volume.root, b"more", REG, 0, 0)
-    assert names(volume) == [b"more"]
-    volume.close()
+        assert names(volume) == [b"more"]
+        volume.close()
+        # A host that goes on refusing does not keep the volume from being served.
+        volume = Volume.open(volume.path)
+        assert names(volume) == [b"more"]
+        volume.close()
     assert {finding.leftover for finding in check_volume(volume.path)} == {True}
     Volume.open(volume.path).close()
     assert list(check_volume(volume.path)) == []

@@ -49,7 +49,9 @@ def traced(tmp_path_factory):
     if b"ptrace" in done.stderr.lower():
         pytest.skip("tracing is not allowed here")
     assert done.returncode == 0, done.stderr
-    return path, base / "before", list(powercut["calls"](trace))
+    calls = list(powercut["calls"](trace))
+    assert sum(map(is_acknowledgement, calls)) == UNITS + 1
+    return path, base / "before", calls
 
 
 def is_acknowledgement(call):
@@ -91,7 +93,6 @@ def cut_at(traced, states, tmp_path, cuts, policies):
                 check(tmp_path / "after", states, acknowledged)
         disk.apply(*call)
         acknowledged += is_acknowledgement(call)
-    assert acknowledged == UNITS + 1
 
 
 def test_power_cuts(traced, states, tmp_path):

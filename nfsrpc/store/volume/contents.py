@@ -26,6 +26,7 @@ _DURABLE_SHARDS = 1024
 """Shards that a process remembers to have been synced; of any other it syncs the name once more."""
 
 _COPIED_AT_ONCE = 1 << 20
+_RECOVERED_AT_ONCE = 10000
 
 SYNC_THREADS = 8
 SYNCED_ALONE = 2
@@ -263,9 +264,9 @@ class Contents:
         return self._database.one(schema.PENDING_ALL, (1,)) is not None
 
     def recover(self) -> None:
-        """Finish what processes that are gone have left. In a changing unit; work grows with what was left only."""
-        while rows := self._database.all(schema.PENDING_ALL, (1000,)):
-            for owner, inode, content in rows:
+        """In a changing unit, finish what processes that are gone have left; what the host refuses stays on record."""
+        for owner, inode, content in self._database.all(schema.PENDING_ALL, (_RECOVERED_AT_ONCE,)):
+            with contextlib.suppress(OSError):
                 self._reconcile((inode, content))
                 self._unit.run(schema.PENDING_DELETE, (owner, inode, content))
 

@@ -134,7 +134,7 @@ class Volume:
     # --- files ------------------------------------------------------------------------------------------------------
 
     def getattr(self, node: Ufid) -> Attributes:
-        """See `Store.getattr`. The object is never changed later: an unchanged file may answer with the same one."""
+        """See `Store.getattr`."""
         return self._files.get_attributes(node)
 
     def setattr(self, node: Ufid, changes: Changes) -> Attributes:
