@@ -32,7 +32,8 @@ def get(url: str, target: str) -> None:
     with failing_at(url), mount(parse_url(url)) as mounted:
         files = Files(mounted)
         node = files.find(mounted.path)
-        with _destination(target, node) as sink, progress(printable_name(node.path), node.attributes.size) as advance:
+        name = mounted.path.rsplit(b"/", 1)[-1]
+        with _destination(target, name, node) as sink, progress(printable_name(name), node.attributes.size) as advance:
             for data in files.read(node):
                 with _writing_to(target):
                     sink.write(data)
@@ -53,7 +54,8 @@ def _writing_to(target: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _destination(target: str, node: Node) -> Iterator[BinaryIO]:
+def _destination(target: str, name: bytes, node: Node) -> Iterator[BinaryIO]:
+    """What to write into: `name`, in a directory, is the URL's own last one, never one that the server has made up."""
     if target == "-":
         with _writing_to("standard output"):
             yield sys.stdout.buffer
@@ -61,7 +63,6 @@ def _destination(target: str, node: Node) -> Iterator[BinaryIO]:
         return
     path = Path(target)
     if path.is_dir():
-        name = node.path.rsplit(b"/", 1)[-1]
         if not name:
             raise Failure(f"{target} is a directory, and the URL names no file to call the copy by")
         path = path / os.fsdecode(name)

@@ -507,6 +507,31 @@ def test_a_server_that_only_closes_is_not_stormed() -> None:
     assert 2 <= len(connections) <= 8
 
 
+@pytest.mark.parametrize("connect", [connect_udp, connect_tcp])
+def test_a_flood_of_foreign_replies_does_not_outlast_the_deadline(connect: Callable[..., Client]) -> None:
+    stray = success(b"\xde\xad\xbe\xef", bytes(100))
+    over = threading.Event()
+
+    def datagrams(sock: socket.socket) -> None:
+        _, client = sock.recvfrom(65536)
+        while not over.is_set():
+            sock.sendto(stray, client)
+
+    def stream(listener: socket.socket) -> None:
+        with accepted(listener) as connection, contextlib.suppress(OSError):
+            while not over.is_set():
+                connection.sendall(record(stray))
+
+    server = udp_server(datagrams) if connect is connect_udp else tcp_server(stream)
+    with server as port, connect("127.0.0.1", port) as client:
+        try:
+            with pytest.raises(RpcTimeout):
+                client.call(ECHO, (b"",), timeout=0.2)
+        finally:
+            over.set()
+            client.close()
+
+
 def test_nothing_listening_is_said_at_once() -> None:
     with pytest.raises(Disconnected, match="Connection refused"):
         connect_tcp("127.0.0.1", unused_port(socket.SOCK_STREAM))
