@@ -4,14 +4,28 @@ import os
 import socket
 import time
 from collections.abc import Iterable
+from struct import Struct
 
 from nfsrpc.protocols.rpc_msg import auth_flavor, auth_stat, authsys_parms, decode_authsys_parms, encode_authsys_parms
 from nfsrpc.xdr import XdrError, decode, encode
 
-from .base import Accept, CallHeader, ClientSession, Peer, PlainAuth, PlainSession, Principal, Rejected
+from .base import (
+    Accept,
+    CallAuth,
+    CallHeader,
+    ClientSession,
+    OpaqueAuth,
+    Peer,
+    PlainAuth,
+    PlainSession,
+    Principal,
+    Rejected,
+)
 
 FLAVOR = int(auth_flavor.AUTH_SYS)
+SHORT = int(auth_flavor.AUTH_SHORT)
 MAX_GROUPS = 16
+_TWO = Struct(">2I")
 _CACHED = 1024
 """Credentials whose decoded form is kept: one per user of every client machine that is active."""
 
@@ -46,7 +60,45 @@ class SysCredential:
 
     def session(self, host: str) -> ClientSession:
         """Towards one server, which may hand out a shorthand."""
-        return PlainSession(PlainAuth(self.opaque()))
+        return SysSession(self.opaque())
+
+
+class _Watching(PlainAuth):
+    """Looks for a shorthand in the reply."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, credential: tuple[int, bytes], session: "SysSession") -> None:
+        super().__init__(credential)
+        self._session = session
+
+    def check(self, verifier: OpaqueAuth) -> None:
+        """Any verifier will do; one of flavour AUTH_SHORT names the credential to send from now on."""
+        if verifier.flavor == SHORT and verifier.body:
+            self._session.take(verifier.body)
+
+
+class SysSession(PlainSession):
+    """Sends the full credential until the server gives a shorthand, and again when it refuses that."""
+
+    def __init__(self, full: tuple[int, bytes]) -> None:
+        self._full = _Watching(full, self)
+        super().__init__(self._full)
+
+    def take(self, body: bytes) -> None:
+        """Use the shorthand in a reply verifier: a whole opaque_auth, as Sun's code has it, or the bare bytes."""
+        if len(body) > 8:
+            flavor, length = _TWO.unpack_from(body)
+            if flavor == SHORT and -4 < 8 + length - len(body) <= 0:
+                body = body[8 : 8 + length]
+        self._auth = PlainAuth((SHORT, body))
+
+    def refresh(self, stat: int, used: CallAuth) -> bool:
+        """Back to the full credential, if a shorthand was refused."""
+        if used is self._full:
+            return False
+        self._auth = self._full
+        return True
 
 
 class SysAuthenticator:
