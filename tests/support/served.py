@@ -47,6 +47,12 @@ class Served:
                 break
         raise AssertionError(f"the server did not start:\n{self._log.read_text(errors='replace')}")
 
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """SIGTERM, and wait."""
         if self._process is not None:
