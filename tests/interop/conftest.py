@@ -243,11 +243,20 @@ class KernelClient:
         )
 
 
-@pytest.fixture
-def kernel_client(tmp_path: Path) -> KernelClient:
+@pytest.fixture(scope="session")
+def guest_boots() -> None:
+    """Skips where the guest is not there, or where it may not run (it needs ptrace)."""
     need("libslirp-helper")
     if subprocess.run([KERNEL_CLIENT / "setup", "--check"], check=False).returncode:
         pytest.skip("the kernel client has not been built: tools/kernel_client/setup")
+    boot = [sys.executable, KERNEL_CLIENT / "run", "--no-mount", "--timeout", "120", "--", "true"]
+    done = subprocess.run(boot, capture_output=True, text=True, timeout=180, check=False)
+    if done.returncode:
+        pytest.skip(f"user-mode Linux does not run on this machine: {done.stderr.strip().splitlines()[-1:]}")
+
+
+@pytest.fixture
+def kernel_client(guest_boots: None, tmp_path: Path) -> KernelClient:
     return KernelClient(tmp_path)
 
 
