@@ -14,7 +14,7 @@ from typing import Any
 
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrDecodeError
 
-from .errors import AuthRefused, BadReply, RpcError, RpcTimeout
+from .errors import AuthRefused, BadReply, Disconnected, RpcError, RpcTimeout
 from .message import OpaqueAuth, auth_bytes, auth_refusal, call_head, decode_reply, reply_xid
 from .retry import AT_LEAST_ONCE, JITTER, RetryPolicy, Schedule
 from .security import Answer, CallAuth
@@ -247,9 +247,16 @@ class CallTable:
         self._arm(call, now)
 
     def resend(self, now: float) -> None:
-        """Every pending call is due again at once: the connection that carried it is gone."""
-        for call in self._pending.values():
-            self._arm(call, now)
+        """Every pending call is due again at once: the connection that carried it is gone.
+
+        Those that it is too late to send again (see `RetryPolicy.window`) fail with `Disconnected`.
+        """
+        for call in list(self._pending.values()):
+            if call.schedule.may_send(now):
+                self._arm(call, now)
+            else:
+                why = call.trouble or "the connection was lost"
+                self.fail(call, Disconnected(f"{why}; it is too late to send {call.procedure.name} again"))
 
     def note(self, trouble: str) -> None:
         """Remember for every pending call what stood in its way, for the words of its error."""

@@ -6,7 +6,8 @@ durable.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from struct import Struct
@@ -15,13 +16,32 @@ from typing import Any, NamedTuple, Protocol
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrError
 
-from .errors import GarbageArguments, ProcedureUnavailable, RpcError
+from .errors import (
+    AuthRefused,
+    GarbageArguments,
+    ProcedureUnavailable,
+    ProgramMismatch,
+    ProgramUnavailable,
+    RpcError,
+)
+from .history import Full, History, Kept, Lost, UnderWay
 from .message import CallHeader, Refusal, Rejected, accepted, auth_error, decode_call, program_mismatch, success
 from .recent import RecentReplies
 from .security import Accept, Peer, ServerFlavor
 from .work import Work
 
-__all__ = ["Binding", "Call", "Dispatcher", "Drop", "Encoded", "Peer", "Reply", "Service", "replay_key"]
+__all__ = [
+    "Binding",
+    "Call",
+    "Dispatcher",
+    "Drop",
+    "Encoded",
+    "Peer",
+    "Reply",
+    "Service",
+    "at_most_once",
+    "replay_key",
+]
 
 _log = logging.getLogger(__name__)
 _KEY_HEAD = Struct(">3I")
@@ -62,24 +82,38 @@ class Binding:
         Given the encoded arguments of a call, the unit of work it belongs to;
         None for a service, or a call, that has no store behind it.
     once
-        Procedures that change the store. Their results are remembered in the
-        same unit as the change, so that a retransmission gets the first answer.
+        Procedures that must not run twice. With a store their results are
+        remembered in the same unit as the change, without one in `history`, so
+        that a retransmission gets the first answer.
     failure
         Turns an OSError that left a handler, or the commit behind it, into the
         procedure's own result. Without it such a call is answered SYSTEM_ERR.
+    history
+        Where the calls of `once` are remembered that have no unit of work.
     """
 
     service: Service
     work: Callable[[bytes, int], Work | None] | None = None
     once: frozenset[int] = frozenset()
     failure: Callable[[Procedure, OSError], Any] | None = None
+    history: History | None = None
+
+
+def at_most_once(service: Service, history: History, idempotent: Collection[int] = ()) -> Binding:
+    """`service` with the semantics *at most once*: no call of it runs twice, whatever is sent twice.
+
+    Procedure 0 and the `idempotent` ones, which may run again without harm, are not remembered, and so
+    never take the place of those that are.
+    """
+    return Binding(service, once=frozenset(service.procedures) - {0, *idempotent}, history=history)
 
 
 @dataclass(slots=True)
 class Call:
     """One call on its way through the server, and the context that a handler gets.
 
-    The plain arguments begin at `body` of `message`.
+    The plain arguments begin at `body` of `message`. `deadline` (of `time.monotonic`) is when the
+    server gives the call up: an answer that comes later finds nobody waiting.
     """
 
     peer: Peer
@@ -89,6 +123,7 @@ class Call:
     target: "_Target"
     message: bytes = field(repr=False)
     body: int
+    deadline: float
 
 
 class _Target(NamedTuple):
@@ -98,6 +133,7 @@ class _Target(NamedTuple):
     handler: Callable[..., Any]
     binding: Binding
     once: bool
+    history: History | None
 
 
 class Dispatcher:
@@ -114,6 +150,7 @@ class Dispatcher:
         self._limits = limits
         self._flavors = {flavor.flavor: flavor for flavor in flavors}
         self._recent = RecentReplies()
+        self._deadline = 0.0
         self._targets: dict[tuple[int, int, int], _Target] = {}
         self._versions: dict[int, list[int]] = {}
         for binding in bindings:
@@ -121,7 +158,11 @@ class Dispatcher:
             self._versions.setdefault(service.program, []).append(service.version)
             for number, procedure in service.procedures.items():
                 self._targets[service.program, service.version, number] = _Target(
-                    procedure, getattr(service, procedure.name), binding, number in binding.once
+                    procedure,
+                    getattr(service, procedure.name),
+                    binding,
+                    number in binding.once,
+                    binding.history if number in binding.once else None,
                 )
 
     def turn(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Reply]:
@@ -130,6 +171,7 @@ class Dispatcher:
         Calls that share a unit of work run in it, in their order of arrival.
         """
         replies: list[Reply] = [None] * len(batch)
+        self._deadline = time.monotonic() + self._limits.call_seconds
         units: dict[Work, list[tuple[int, Call]]] = {}
         for place, (message, peer) in enumerate(batch):
             try:
@@ -140,7 +182,8 @@ class Dispatcher:
             find = call.target.binding.work
             work = None if find is None else find(message, call.body)
             if work is None:
-                replies[place] = self._answer(call)
+                history = call.target.history
+                replies[place] = self._answer(call) if history is None else self._answer_claimed(history, call)
             else:
                 units.setdefault(work, []).append((place, call))
         for work, calls in units.items():
@@ -164,12 +207,12 @@ class Dispatcher:
         if target is None:
             raise Refusal(self._unavailable(header, accept))
         if accept.seal is None:
-            return Call(peer, accept, accept.principal, header.xid, target, message, header.body)
+            return Call(peer, accept, accept.principal, header.xid, target, message, header.body, self._deadline)
         try:
             message, body = accept.seal.unwrap(message, header.body)
         except GarbageArguments:
             raise Refusal(accepted(header.xid, accept_stat.GARBAGE_ARGS, accept.verifier)) from None
-        return Call(peer, accept, accept.principal, header.xid, target, message, body)
+        return Call(peer, accept, accept.principal, header.xid, target, message, body, self._deadline)
 
     def _unavailable(self, header: CallHeader, accept: Accept) -> bytes:
         versions = self._versions.get(header.program)
@@ -213,6 +256,38 @@ class Dispatcher:
             return _error_reply(call, error)
         work.remember(key, call.peer.host.encode(), b"".join(parts))
         return _succeeded(call, parts)
+
+    def _answer_claimed(self, history: History, call: Call) -> Reply:
+        """The reply of a call that must not run twice and has no store: the entry comes first, then the handler."""
+        try:
+            args = self._arguments(call)
+            key = replay_key(call)
+            kept = history.claim(key) or self._run_claimed(history, key, args, call)
+        except (UnderWay, Drop):
+            return None
+        except Full:
+            _log.warning("no room in the history of calls: %s of %s must wait", call.target.procedure.name, call.peer)
+            return None
+        except Lost:
+            kept = Kept(accept_stat.SYSTEM_ERR, b"")
+        except RpcError as error:
+            return _error_reply(call, error)
+        if kept.stat == accept_stat.SUCCESS:
+            return _succeeded(call, [kept.result])
+        return [accepted(call.xid, accept_stat(kept.stat), call.accept.verifier)]
+
+    def _run_claimed(self, history: History, key: bytes, args: tuple[Any, ...], call: Call) -> Kept:
+        """Run a claimed call. A handler that raises a typed error did nothing; of any other, who knows."""
+        try:
+            kept = Kept(accept_stat.SUCCESS, b"".join(self._result(call, call.target.handler(*args, call))))
+        except (Drop, RpcError):
+            history.release(key)
+            raise
+        except Exception as error:
+            _log.error("xid %#010x of %s: %s failed", call.xid, call.peer, call.target.procedure.name, exc_info=error)
+            kept = Kept(accept_stat.SYSTEM_ERR, b"")
+        history.settle(key, kept)
+        return kept
 
     def _answer(self, call: Call) -> Reply:
         try:
@@ -272,18 +347,21 @@ def replay_key(call: Call) -> bytes:
 _RAISED: Mapping[type[Exception], accept_stat] = {
     GarbageArguments: accept_stat.GARBAGE_ARGS,
     ProcedureUnavailable: accept_stat.PROC_UNAVAIL,
+    ProgramUnavailable: accept_stat.PROG_UNAVAIL,
 }
 
 
 def _error_reply(call: Call, error: Exception) -> Reply:
     """What a handler's exception means on the wire; one that is no `RpcError` is the server's fault, and logged.
 
-    `Rejected` is for a handler that wants a stronger flavour than the call came with.
+    `Rejected` and `AuthRefused` are for a handler that wants a stronger flavour than the call came with.
     """
-    if type(error) is Drop:
+    if isinstance(error, Drop):
         return None
-    if type(error) is Rejected:
+    if isinstance(error, (Rejected, AuthRefused)):
         return [auth_error(call.xid, error.stat)]
+    if isinstance(error, ProgramMismatch):
+        return [program_mismatch(call.xid, error.low, error.high, call.accept.verifier)]
     if not isinstance(error, RpcError):
-        _log.error("%s failed for %s", call.target.procedure.name, call.peer, exc_info=error)
+        _log.error("xid %#010x of %s: %s failed", call.xid, call.peer, call.target.procedure.name, exc_info=error)
     return [accepted(call.xid, _RAISED.get(type(error), accept_stat.SYSTEM_ERR), call.accept.verifier)]

@@ -33,6 +33,9 @@ class RetryPolicy:
         that clients that lost their packets together do not come back together.
     transmissions
         How often the call is sent at most, None: until its deadline.
+    window
+        A call is not sent again when this long has passed since it was sent first, not even
+        over a new connection: by then a server may have forgotten that it ran.
     """
 
     first: float = 0.7
@@ -40,6 +43,7 @@ class RetryPolicy:
     ceiling: float = 15.0
     jitter: float = 0.1
     transmissions: int | None = None
+    window: float = inf
 
     def __post_init__(self) -> None:
         if self.first <= 0 or self.factor < 1 or self.ceiling < self.first or not 0 <= self.jitter < 1:
@@ -48,8 +52,13 @@ class RetryPolicy:
             raise ValueError("a call is sent at least once")
 
 
-AT_LEAST_ONCE = RetryPolicy()
 MAYBE = RetryPolicy(transmissions=1)
+"""Sent once, and never again: executed once or not at all, and without a reply nobody knows which."""
+AT_LEAST_ONCE = RetryPolicy()
+"""Sent until a reply comes: executed once or more often. For calls that may run again without harm."""
+AT_MOST_ONCE = RetryPolicy(window=110.0)
+"""Sent again only as long as a server that filters duplicates is bound to know the call: never executed twice by such
+a server. 110 s is ten less than the 120 for which servers keep calls, for datagrams that wait in the network."""
 
 
 class Backoff:
@@ -77,7 +86,7 @@ class Schedule:
     clock the caller reads.
     """
 
-    __slots__ = ("_backoff", "_most", "deadline", "due", "transmissions")
+    __slots__ = ("_backoff", "_ends", "_most", "_window", "deadline", "due", "transmissions")
 
     def __init__(
         self,
@@ -88,15 +97,23 @@ class Schedule:
     ) -> None:
         self._backoff = Backoff(policy, random)
         self._most = inf if policy.transmissions is None else policy.transmissions
+        self._window = policy.window
+        self._ends = inf
         self.deadline = deadline
         self.due = now
         self.transmissions = 0
 
     def sent(self, now: float) -> None:
         """The call has just been sent: work out when the next time is."""
+        if not self.transmissions:
+            self._ends = now + self._window
         self.transmissions += 1
         due = now + self._backoff.next() if self.transmissions < self._most else inf
-        self.due = due if due < self.deadline else inf
+        self.due = due if due < self.deadline and due < self._ends else inf
+
+    def may_send(self, now: float) -> bool:
+        """Whether the call may (still) be sent."""
+        return now < self._ends
 
     def expired(self, now: float) -> bool:
         """Whether the deadline has come."""

@@ -7,13 +7,14 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
 from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.errors import Disconnected, RecordError, RpcTimeout
 from nfsrpc.rpc.record import RecordReader, frame
-from nfsrpc.rpc.retry import AT_LEAST_ONCE, MAYBE, Backoff, RetryPolicy
+from nfsrpc.rpc.retry import AT_LEAST_ONCE, Backoff, RetryPolicy
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import SocketAddress, open_socket, resolve
@@ -282,7 +283,7 @@ def connect_tcp(
         host,
         resolve(host, port, socket.SOCK_STREAM),
         # A stream delivers or breaks: nothing is sent twice by the clock alone.
-        CallTable(MAYBE, limits),
+        CallTable(replace(policy, transmissions=1), limits),
         own,
         timeout,
         policy=policy,

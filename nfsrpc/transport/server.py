@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 
 from nfsrpc.auth import Authenticator, NoneAuthenticator, SysAuthenticator
-from nfsrpc.rpc.dispatch import Binding, Dispatcher, Service
+from nfsrpc.rpc.dispatch import Binding, Dispatcher, Service, at_most_once
+from nfsrpc.rpc.history import MemoryHistory
+from nfsrpc.rpc.history_table import SharedHistory
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .endpoints import Endpoint, bind
@@ -66,9 +69,35 @@ class Server:
                 endpoint.close()
 
 
-def serve(services: Iterable[Service], host: str = "127.0.0.1", port: int = 0, workers: int = 1) -> None:
-    """Serve `services` on one UDP and TCP port until SIGTERM or SIGINT. Says on stdout where."""
-    bindings = [Binding(service) for service in services]
+class Semantics(Enum):
+    """What a server does with a call that comes twice; see docs/call-semantics.md.
+
+    `MAYBE` and `AT_LEAST_ONCE` run what arrives: how often it is sent is the caller's decision
+    (`nfsrpc.rpc.retry`). `AT_MOST_ONCE` runs no call twice.
+    """
+
+    MAYBE = "maybe"
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+def serve(
+    services: Iterable[Service],
+    host: str = "127.0.0.1",
+    port: int = 0,
+    workers: int = 1,
+    semantics: Semantics = Semantics.AT_LEAST_ONCE,
+) -> None:
+    """Serve `services` on one UDP and TCP port until SIGTERM or SIGINT. Says on stdout where.
+
+    With `AT_MOST_ONCE` all workers share one history of all calls; `nfsrpc.rpc.dispatch.at_most_once`
+    and `Server` leave out procedures that may run again.
+    """
+    if semantics is Semantics.AT_MOST_ONCE:
+        history = MemoryHistory() if workers == 1 else SharedHistory()
+        bindings = [at_most_once(service, history) for service in services]
+    else:
+        bindings = [Binding(service) for service in services]
     server = Server(lambda: bindings, [(host, port)], workers)
     try:
         print(f"pid {os.getpid()} serves {host} port {server.ports[0]} over UDP and TCP", flush=True)

@@ -44,6 +44,9 @@ class Limits:
     turn_calls_per_peer
         Of those, how many one connection may have, so that a client that
         pipelines without end does not push the others out of the turn.
+    call_seconds
+        Time that a call has in the server before nobody waits for its answer any more: what a
+        patient client gives it (`CALL_TIMEOUT`). Handlers see the end of it in their context.
     accept_nonzero_padding
         Take fill bytes that are not zero (RFC 4506 §3 demands zero; some
         peers send rubbish).
@@ -62,6 +65,7 @@ class Limits:
     unsent: int = 4 << 20
     turn_calls: int = 256
     turn_calls_per_peer: int = 64
+    call_seconds: float = 30.0
     accept_nonzero_padding: bool = False
     accept_any_bool: bool = False
     accept_trailing_bytes: bool = False
