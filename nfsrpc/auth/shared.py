@@ -40,9 +40,15 @@ class SharedRecords:
         start = place * self.size
         self._memory[start : start + len(record)] = record
 
-    def every(self, start: int, length: int) -> Iterator[bytes]:
-        """Bytes `start` to `start + length` of each record, in order: to search by a field."""
-        memory, size = self._memory, self.size
-        for place in range(self.count):
-            at = place * size + start
-            yield memory[at : at + length]
+    def find(self, start: bytes) -> int | None:
+        """The place of the first record that begins with `start`."""
+        at = self._memory.find(start)
+        while at >= 0:
+            if at % self.size == 0:
+                return at // self.size
+            at = self._memory.find(start, at + 1)
+        return None
+
+    def all(self) -> bytes:
+        """Every record, one behind the other."""
+        return self._memory[:]
