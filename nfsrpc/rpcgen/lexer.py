@@ -41,53 +41,56 @@ class Token:
 
 _TOKEN = re.compile(
     r"""
-    (?P<space>[ \t\r\f\v]+)
-  | (?P<newline>\n)
-  | (?P<comment>/\*.*?\*/|//[^\n]*)
-  | (?P<unclosed>/\*)
-  | (?P<NAME>[A-Za-z_][A-Za-z0-9_]*)
-  | (?P<NUMBER>0[xX][0-9a-fA-F]+[uUlL]*|[0-9]+[uUlL]*)
-  | (?P<STRING>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)')
-  | (?P<SYMBOL>::|<<|>>|&&|\|\||[=!<>]=|[{}()\[\]<>*=;,:+\-/|&^~!?.])
-  | (?P<line>[%\#])
-  | (?P<BAD>.)
+    [ \t\r\f\v]*
+    (?:
+        (?P<NAME>[A-Za-z_][A-Za-z0-9_]*)
+      | (?P<newline>\n)
+      | (?P<comment>/\*.*?\*/|//[^\n]*)
+      | (?P<unclosed>/\*)
+      | (?P<NUMBER>0[xX][0-9a-fA-F]+[uUlL]*|[0-9]+[uUlL]*)
+      | (?P<STRING>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)')
+      | (?P<SYMBOL>::|<<|>>|&&|\|\||[=!<>]=|[{}()\[\]<>*=;,:+\-/|&^~!?.])
+      | (?P<line>[%\#])
+      | (?P<end>\Z)
+      | (?P<BAD>.)
+    )
     """,
     re.VERBOSE | re.DOTALL,
 )
 _LINE = re.compile(r"(?:[^\\\n]|\\\r?\n|\\(?!\r?\n))*")
+_KINDS = {kind.name: kind for kind in Kind}
 
 
 def tokens(source: Source) -> Iterator[Token]:
     """Yield the tokens of a text, END last. Unknown characters are BAD tokens: they may stand in a skipped region."""
-    text, pos, line, start = source.text, 0, 1, 0
+    text, end, line, start = source.text, 0, 1, 0
     fresh = True
-    while pos < len(text):
-        found = _TOKEN.match(text, pos)
+    size = len(text)
+    while end < size:
+        found = _TOKEN.match(text, end)
         assert found is not None
-        kind, end = found.lastgroup or "BAD", found.end()
-        span = Span(source, line, pos - start + 1, end - pos)
-        if kind == "line":
-            if fresh:
-                body = _LINE.match(text, end)
-                assert body is not None
-                end = body.end()
-                mark = Kind.DIRECTIVE if found.group() == "#" else Kind.PASS
-                width = len(text[pos:end].split("\n")[0].rstrip())
-                yield Token(mark, body.group(), Span(source, line, pos - start + 1, width))
-            else:
-                yield Token(Kind.SYMBOL if found.group() == "%" else Kind.BAD, found.group(), span)
+        kind = found.lastgroup or "BAD"
+        pos, end = found.span(kind)
+        if kind == "newline":
+            line, start, fresh = line + 1, end, True
+        elif kind in _KINDS:
+            yield Token(_KINDS[kind], text[pos:end], Span(source, line, pos - start + 1, end - pos))
+            fresh = False
+        elif kind == "line" and not fresh:
+            mark = Kind.SYMBOL if text[pos] == "%" else Kind.BAD
+            yield Token(mark, text[pos], Span(source, line, pos - start + 1))
+        elif kind == "line":
+            body = _LINE.match(text, end)
+            assert body is not None
+            end = body.end()
+            width = len(text[pos:end].split("\n")[0].rstrip())
+            mark = Kind.DIRECTIVE if text[pos] == "#" else Kind.PASS
+            yield Token(mark, body.group(), Span(source, line, pos - start + 1, width))
         elif kind == "unclosed":
             yield Token(Kind.BAD, "/*", Span(source, line, pos - start + 1, 2))
-            end = len(text)
-        elif kind not in ("space", "newline", "comment"):
-            yield Token(Kind[kind], found.group(), span)
-            fresh = False
-        breaks = text.count("\n", pos, end)
-        if breaks:
+            end = size
+        # A comment or a continued line may have had line ends inside.
+        if kind not in ("newline", "NAME", "SYMBOL", "NUMBER") and (breaks := text.count("\n", pos, end)):
             line += breaks
             start = text.rindex("\n", pos, end) + 1
-            fresh = fresh or kind == "newline"
-        elif kind == "newline":
-            fresh = True
-        pos = end
-    yield Token(Kind.END, "", Span(source, line, pos - start + 1, 1))
+    yield Token(Kind.END, "", Span(source, line, end - start + 1, 1))

@@ -166,10 +166,7 @@ def test_sample_server_and_client_talk(sample: tuple[Path, int]) -> None:
 def test_a_third_partys_back_end_is_found(calculator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("shout", "test_gen_command_plugin:backend", backends.GROUP)
 
-    def points(group: str, name: str | None = None) -> list[EntryPoint]:
-        return [point] if group == backends.GROUP and name in (None, "shout") else []
-
-    monkeypatch.setattr(backends, "entry_points", points)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point] if group == backends.GROUP else [])
     monkeypatch.setitem(sys.modules, "test_gen_command_plugin", sys.modules[__name__])
     assert "shout" in backends.names()
     assert run(calculator, "--backend", "shout").stdout == "CALCULATOR"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from dataclasses import dataclass, field
 
 
@@ -23,6 +24,7 @@ class Module:
     used: set[str] = field(default_factory=set)
     runs: dict[tuple[str, str, str], str] = field(default_factory=dict)
     new_runs: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def use(self, name: str) -> str:
         """Note that the module imports `name` from nfsrpc.xdr, and return what it is called there."""
@@ -36,7 +38,8 @@ class Module:
         checks = ", ".join(f"{item.path or '.'!r}: {item.check}" for item in items if item.check)
         key = (form, fields, checks)
         if key not in self.runs:
-            name = f"_{owner}_{sum(1 for run in self.runs.values() if run.rpartition('_')[0] == '_' + owner)}"
+            name = f"_{owner}_{self.counts[owner]}"
+            self.counts[owner] += 1
             self.runs[key] = name
             extra = f", {{{checks}}}" if checks else ""
             self.new_runs.append(f'{name} = {self.use("Run")}("{form}", "{fields}"{extra})')
