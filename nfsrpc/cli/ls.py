@@ -51,7 +51,7 @@ def ls(url: str, long: bool, everything: bool, as_json: bool) -> None:
 
 
 def _names(files: Files, directory: Node, everything: bool) -> list[bytes]:
-    names = {entry.name for entry in files.list(directory)}
+    names = {entry.name for entry in files.entries(directory)}
     return sorted(names if everything else (name for name in names if not name.startswith(b".")))
 
 

@@ -17,6 +17,7 @@ from .nfs2 import MAX_DATA, Entry, Nfs2, attributes_to_set
 MAX_LINKS = 40
 """Symbolic links followed on the way to one file; more is a circle (as the kernel has it)."""
 MAX_DEPTH = 1024
+"""Directories below each other on the way to one file; more is a server that makes them up."""
 WINDOW = 16
 """READs or WRITEs in flight."""
 Progress = Callable[[int], None]
@@ -50,6 +51,8 @@ class Files:
         while todo:
             name = todo.popleft()
             if name == b"..":
+                if not stat.S_ISDIR(trail[-1].attributes.mode):
+                    raise self._error(errno.ENOTDIR, path)
                 trail = trail[:-1] or [root]
                 continue
             here = self._step(trail[-1], name, path)
@@ -96,7 +99,7 @@ class Files:
         """Target of the link `node`, as it is."""
         return self._readlink(node)
 
-    def list(self, directory: Node) -> Iterator[Entry]:
+    def entries(self, directory: Node) -> Iterator[Entry]:
         """Entries of `directory`, ``.`` and ``..`` among them if the server lists them."""
         with self._named(directory.path):
             yield from self.nfs.readdir(directory.handle)

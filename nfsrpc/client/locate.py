@@ -11,7 +11,7 @@ from nfsrpc.protocols import mount as mount_prot
 from nfsrpc.protocols import nfs_prot
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.transport.address import RESERVED_PORTS
-from nfsrpc.transport.client import Client
+from nfsrpc.transport.client import CONNECT_TIMEOUT, Client
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
 from nfsrpc.xdr import DEFAULT_LIMITS
@@ -71,8 +71,16 @@ def locate(host: str, port: int | None, service: Service, proto: str | None) -> 
 
 def open_client(place: Place, credential: Credential, timeout: float) -> Client:
     """A blocking client of `place`; root calls from a reserved port, as many servers demand."""
-    connect = connect_udp if place.proto == "udp" else connect_tcp
+    host, port, proto = place
     ports = RESERVED_PORTS if os.geteuid() == 0 else ()
-    return connect(
-        place.host, place.port, credential=credential, timeout=timeout, limits=LIMITS, source_ports=ports
+    if proto == "udp":
+        return connect_udp(host, port, credential=credential, timeout=timeout, limits=LIMITS, source_ports=ports)
+    return connect_tcp(
+        host,
+        port,
+        credential=credential,
+        timeout=timeout,
+        connect_timeout=min(timeout, CONNECT_TIMEOUT),
+        limits=LIMITS,
+        source_ports=ports,
     )

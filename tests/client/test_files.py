@@ -142,6 +142,8 @@ def test_errors_carry_the_whole_path(files: Files, home: bytes) -> None:
     with pytest.raises(NotADirectoryError) as no_directory:
         files.find(home + b"/f/x")
     assert no_directory.value.filename == place + "/f/x"
+    with pytest.raises(NotADirectoryError):
+        files.find(home + b"/f/../f")
     for wrong in (lambda: list(files.read(files.find(home))), lambda: files.create(home, 0o644)):
         with pytest.raises(IsADirectoryError) as directory:
             wrong()
@@ -152,7 +154,7 @@ def test_a_listing_of_many_names(files: Files, home: bytes) -> None:
     directory = files.find(home)
     for number in range(300):
         files.nfs.create(directory.handle, b"%03d-\xff%s" % (number, b"x" * 50), attributes_to_set(mode=0o644))
-    names = [entry.name for entry in files.list(directory)]
+    names = [entry.name for entry in files.entries(directory)]
     assert len(names) == len(set(names)) == 302
     assert {b".", b"..", b"000-\xff" + b"x" * 50} <= set(names)
 
