@@ -17,6 +17,7 @@ _COMMANDS = {
     "get": "Copy a remote file to here.",
     "put": "Copy a file to a server.",
     "gen": "Compile an XDR/RPC language (.x) file.",
+    "dump": "Show the RPC calls of a capture or an interface.",
 }
 """Every subcommand, which is the name of its module as well, and its line in the list of --help."""
 
