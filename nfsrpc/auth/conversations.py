@@ -54,7 +54,7 @@ class Conversations:
         key, netname, window = conversation
         digest = blake2b(key + netname.encode(), digest_size=16).digest()
         records = self._records
-        with records.locked():
+        with records:
             place = records.find(digest)
             if place:
                 old = _RECORD.unpack(records.read(place))
@@ -91,7 +91,7 @@ class Conversations:
         records = self._records
         if not 0 < place < records.count:
             raise Rejected(auth_stat.AUTH_BADCRED)
-        with records.locked():
+        with records:
             digest, key, sec, usec, window, _, found, length, name = _RECORD.unpack(records.read(place))
             if digest == _FREE or found != tag:
                 raise Rejected(auth_stat.AUTH_BADCRED)

@@ -41,7 +41,7 @@ class Shorthands:
     def issue(self, host: str, credential: bytes) -> bytes:
         """A new shorthand for the body of an AUTH_SYS credential that came from `host`."""
         records = self._records
-        with records.locked():
+        with records:
             (last,) = _NEXT.unpack_from(records.read(0))
             place = last % (records.count - 1) + 1
             token = _PLACE.pack(place) + secrets.token_bytes(_TOKEN - _PLACE.size)
@@ -56,7 +56,7 @@ class Shorthands:
         (place,) = _PLACE.unpack_from(token)
         if not 0 < place < self._records.count:
             return None
-        with self._records.locked():
+        with self._records:
             record = self._records.read(place)
         found, owner, length = _HEAD.unpack_from(record)
         if not secrets.compare_digest(found + owner, token + _host(host)):
