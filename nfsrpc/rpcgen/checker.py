@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import ast
-from .cursor import did_you_mean
+from .cursor import FOREIGN, did_you_mean
 from .model import (
     AliasType,
     Array,
@@ -246,7 +246,7 @@ class Checker:
             place = self.scope.places[name.text]
             self.report.error(f"{name.text!r} is not a type", name.span, related=(("it is defined here", place),))
         else:
-            hint = did_you_mean(name.text, (*self.scope.types, *C_NAMES, *_KEYWORD_TYPES))
+            hint = FOREIGN.get(name.text, "") or did_you_mean(name.text, (*self.scope.types, *C_NAMES, *_KEYWORD_TYPES))
             self.report.error(f"type {name.text!r} is not defined", name.span, hint)
         return Void()
 

@@ -103,7 +103,7 @@ class Meaning:
         """Add constants and types to the specification."""
         for definition in definitions:
             match definition:
-                case Const():
+                case Const() if definition.name.span is self.scope.places.get(definition.name.text):
                     self.checker.constant(definition)
                 case TypeDefinition():
                     self.checker.type_definition(definition)

@@ -41,6 +41,14 @@ KEYWORDS = frozenset(
 # Words of the language that real files also use as names of fields: no rule starts a name with them.
 _ALSO_NAMES = frozenset(("program", "version", "namespace", "string", "default", "hyper", "quadruple"))
 
+FOREIGN = {
+    "package": "this is a dialect of Go's XDR compilers: take the line out, names need no package here",
+    "import": "this is a dialect of Go's XDR compilers: name the other file with --with OTHER.x",
+    "zcopaque": "this is a dialect of xdrzcc: write opaque",
+    "opaque_union": "this is a dialect of xdrzcc: write union",
+}
+"""Words of other compilers' dialects, and what to write instead."""
+
 
 class Misread(Exception):
     """Parsing cannot go on here; the report already has the error."""

@@ -21,7 +21,8 @@ DIRECTIVE_LEVELS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 """What an ``#if`` may use."""
 
-_MOST_NESTING = 64
+_MOST_NESTING = 32
+_MOST_OPERATORS = 128
 
 
 class ExpressionError(Exception):
@@ -48,6 +49,7 @@ class ExpressionParser:
         self.position = position
         self.levels = levels
         self.nesting = 0
+        self.operators = 0
 
     def parse(self, level: int = 0) -> Expression:
         """Return the expression; raise ExpressionError where there is none."""
@@ -57,6 +59,9 @@ class ExpressionParser:
         while self.tokens[self.position].kind is Kind.SYMBOL and self.tokens[self.position].text in self.levels[level]:
             sign = self.tokens[self.position]
             self.position += 1
+            self.operators += 1
+            if self.operators > _MOST_OPERATORS:
+                raise ExpressionError("expression is too long", sign.span)
             left = Binary(sign.text, left, self.parse(level + 1), sign.span)
         return left
 

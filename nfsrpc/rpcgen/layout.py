@@ -22,7 +22,6 @@ from .model import (
     StructType,
     Type,
     UnionType,
-    Void,
     parts,
 )
 
@@ -62,24 +61,29 @@ class Layout:
         """Say whether a value of the type can exist: some finite value has to end every recursion."""
         return self.least[name] is not None
 
-    def is_fixed(self, type: Type) -> bool:
-        """Say whether every value takes the same number of bytes and none of them is a length or a choice."""
-        match type:
-            case Integer() | Floating() | Boolean() | Void() | FixedOpaque():
-                return True
-            case FixedArray(element):
-                return self.is_fixed(element)
-            case Ref(name):
-                target = self.spec.types[name]
-                if name in self.cycle or isinstance(target, UnionType):
-                    return False
-                return all(self.is_fixed(part) for part in parts(target))
-        return False
-
     def reachable(self, name: str) -> set[str]:
         """Return the types that a type mentions, and those that they mention, and so on."""
         edges = {n: {ref for part in parts(t) for ref in references(part)} for n, t in self.spec.types.items()}
         return _reachable(name, edges)
+
+    def nesting(self) -> dict[str, int]:
+        """Return how many types deep each type is nested, types that contain themselves left out."""
+        deep: dict[str, int] = {}
+        inner = {
+            name: {ref for part in parts(type) for ref in references(part)} - self.cycle - {name}
+            for name, type in self.spec.types.items()
+        }
+        for start in inner:
+            pending = [start]
+            while pending:
+                name = pending[-1]
+                missing = [ref for ref in inner[name] if ref not in deep and ref not in pending]
+                if missing:
+                    pending.append(missing[0])
+                else:
+                    pending.pop()
+                    deep[name] = 1 + max((deep.get(ref, 0) for ref in inner[name]), default=0)
+        return deep
 
     # Least sizes: the smallest solution, found by letting every type start at "impossible"
 

@@ -26,7 +26,7 @@ from .ast import (
     UnionBody,
     Version,
 )
-from .cursor import KEYWORDS, Cursor, Misread, did_you_mean
+from .cursor import FOREIGN, KEYWORDS, Cursor, Misread, did_you_mean
 from .lexer import Kind, Token
 from .source import Report, Span
 
@@ -34,7 +34,7 @@ _SIMPLE = {"float": "float", "double": "double", "quadruple": "quadruple", "bool
 _SIGNED = {"int": "int", "hyper": "hyper", "char": "char", "short": "short", "long": "int"}
 _UNSIGNED = {"int": "uint", "hyper": "uhyper", "char": "uchar", "short": "ushort", "long": "uint"}
 _DEFINITIONS = ("const", "typedef", "enum", "struct", "union", "program", "namespace")
-_MOST_NESTING = 64
+_MOST_NESTING = 32
 
 
 class Parser(Cursor):
@@ -85,8 +85,11 @@ class Parser(Cursor):
             self._type_definition(start)
         elif self.accept("program"):
             self._program(start)
+        elif self.next_is("pragma") and self.ahead().kind is Kind.NAME:
+            self.report.warn("pragmas are for another compiler and have no effect here", self.token.span)
+            self.skip_statement()
         else:
-            hint = did_you_mean(self.token.text, _DEFINITIONS) if self.token.kind is Kind.NAME else ""
+            hint = FOREIGN.get(self.token.text, "") or did_you_mean(self.token.text, _DEFINITIONS)
             raise self.refuse(f"expected a definition ({', '.join(_DEFINITIONS)}), found {self.token}", hint)
 
     def _text(self, start: int) -> str:
@@ -103,6 +106,8 @@ class Parser(Cursor):
         self.advance()
         outer, name = self.namespace, self.name("the name of the namespace")
         self.expect("{", "behind the namespace's name")
+        if len(outer) >= _MOST_NESTING:
+            raise self.refuse("namespaces are nested too deep")
         self.namespace = (*outer, name.text)
         while not self.next_is("}") and not self.at_end:
             start = self.position
@@ -150,8 +155,7 @@ class Parser(Cursor):
         name = None
         if named or not self.next_is("{", "switch"):
             name = self.name(f"the name of the {keyword.text}")
-        self.nesting += 1
-        if self.nesting > _MOST_NESTING:
+        if self.nesting >= _MOST_NESTING:
             raise self.refuse("types are nested too deep", token=keyword)
         readers: dict[str, Callable[[Span], EnumBody | StructBody | UnionBody]] = {
             "enum": self._enum_body,
@@ -159,9 +163,12 @@ class Parser(Cursor):
             "union": self._union_body,
         }
         start = self.position - 1 if name is None else self.position - 2
-        body = readers[keyword.text](keyword.span)
+        self.nesting += 1
+        try:
+            body = readers[keyword.text](keyword.span)
+        finally:
+            self.nesting -= 1
         body.text = self._text(start)
-        self.nesting -= 1
         body.name = name
         return body
 

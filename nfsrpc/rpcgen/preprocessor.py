@@ -196,6 +196,7 @@ class Preprocessor:
         if not wanted.endswith(".x"):
             # A C header means something to C only; its constants come by -D.
             hint = "give its constants with -D NAME=VALUE"
+            self.passed.append(PassThrough(f"#include {found.group()}", span))
             self.report.warn(f"{wanted} is not a .x file and is not read", span, hint)
             return
         places = [*([self._including[-1].parent] if self._including else [Path()]), *self.include_dirs]

@@ -25,6 +25,8 @@ from .model import (
 )
 from .source import Span
 
+_MOST_LEVELS = 64
+
 
 class Rules:
     """Applies the rules to what `checker` has made; mistakes go to its report."""
@@ -42,6 +44,10 @@ class Rules:
         for union, body in self.checker.unions:
             self._labels(union, body)
         layout = Layout(self.spec)
+        for name, levels in layout.nesting().items():
+            if levels > _MOST_LEVELS:
+                self.report.error(f"{name!r} is nested {levels} types deep", self.checker.spans[name])
+                return
         reported: set[str] = set()
         for name in self.spec.types:
             if not layout.is_finite(name) and not reported & layout.reachable(name):

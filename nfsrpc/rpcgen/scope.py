@@ -18,6 +18,7 @@ from .ast import (
     Typedef,
     TypeDefinition,
     UnionBody,
+    span_of,
 )
 from .cursor import did_you_mean
 from .expressions import ExpressionError, evaluate
@@ -55,6 +56,9 @@ class Scope:
         for definition in definitions:
             match definition:
                 case Const(name=name, value=value):
+                    if self._same_again(name, value):
+                        self.report.warn(f"{name.text!r} is defined twice with the same value", name.span)
+                        continue
                     self._enter(name)
                     if value is not None:
                         self._expressions.setdefault(name.text, value)
@@ -94,11 +98,13 @@ class Scope:
     def _collect_body(self, body: EnumBody | StructBody | UnionBody) -> None:
         match body:
             case EnumBody(members=members):
-                previous: Name | None = None
+                base: Name | None = None
+                steps = 0
                 for member in members:
                     self._enter(member.name)
-                    self._expressions.setdefault(member.name.text, member.value or _successor(previous, member.name))
-                    previous = member.name
+                    base, steps = (member.name, 0) if member.value else (base, steps + 1)
+                    value = member.value or _successor(base, steps, member.name)
+                    self._expressions.setdefault(member.name.text, value)
             case StructBody(fields=fields):
                 for declaration in fields:
                     self._collect_declaration(declaration)
@@ -106,6 +112,11 @@ class Scope:
                 self._collect_declaration(discriminant)
                 for arm in arms:
                     self._collect_declaration(arm.declaration)
+
+    def _same_again(self, name: Name, value: Expression | None) -> bool:
+        """Say whether a constant was defined before by the same number, which C's compilers let pass."""
+        before = self._expressions.get(name.text)
+        return isinstance(before, Number) and isinstance(value, Number) and before.value == value.value
 
     def _enter_type(self, name: Name) -> None:
         self._enter(name)
@@ -128,6 +139,9 @@ class Scope:
             self.report.error(failure.message, failure.span, failure.hint)
             return None
         except UnknownValue:
+            return None
+        except RecursionError:
+            self.report.error("constants depend on each other in too long a chain", span_of(expression))
             return None
 
     def _lookup(self, name: Name) -> int:
@@ -156,8 +170,11 @@ class Scope:
         return self.values[name.text]
 
 
-def _successor(previous: Name | None, name: Name) -> Expression:
-    """Return the value of an enum member that has none written: one more than the one before, as in C."""
-    if previous is None:
-        return Number(0, "0", name.span)
-    return Binary("+", Name(previous.text, name.span), Number(1, "1", name.span), name.span)
+def _successor(base: Name | None, steps: int, name: Name) -> Expression:
+    """Return the value of an enum member that has none written: one more than the one before, as in C.
+
+    It is counted from the last one that has a value, `base`, so that a long enum is no long chain.
+    """
+    if base is None:
+        return Number(steps - 1, str(steps - 1), name.span)
+    return Binary("+", Name(base.text, name.span), Number(steps, str(steps), name.span), name.span)

@@ -107,7 +107,8 @@ ERRORS = {
     "#include of nothing": ('#include "nowhere.x"', 1, '#include "nowhere.x"', "cannot find nowhere.x", "-I DIR"),
     "#error": ("#error no\n", 1, "#error no", "#error no", ""),
     "unknown directive": ("#inclde <a>\n", 1, "#inclde <a>", "unknown preprocessor line", ""),
-    "package of another dialect": ("package foo;", 1, "package", "expected a definition", ""),
+    "package of another dialect": ("package foo;", 1, "package", "expected a definition", "Go's XDR compilers"),
+    "type of another dialect": ("struct a { zcopaque x<>; };", 1, "zcopaque", "not defined", "write opaque"),
 }  # fmt: skip
 
 
@@ -198,3 +199,35 @@ def test_a_library_given_by_name_is_checked(tmp_path: Path) -> None:
     main.write_text("typedef int t;\n")
     with pytest.raises(CompileError, match=r"other\.x:1:18"):
         compile_file(main, Options(libraries=(library,)))
+
+
+def chain(length: int) -> str:
+    return "\n".join(f"const A{i} = A{i + 1} + 1;" for i in range(length)) + f"\nconst A{length} = 0;"
+
+
+EXTREMES = {
+    "nested parentheses": "const A = " + "(" * 5000 + "1" + ")" * 5000 + ";",
+    "a long sum": "const A = 1" + " + 1" * 5000 + ";",
+    "signs": "const A = " + "-" * 5000 + "1;",
+    "nested structs": "struct a { struct { " * 500 + "int x;" + "} y; }" * 500 + ";",
+    "nested unions": "union a switch (int x) { case 1: " + "union switch (int x) { case 1: " * 500,
+    "nested namespaces": "namespace a { " * 2000,
+    "a chain of constants": chain(2000),
+    "a chain of structs": "\n".join(f"struct s{i} {{ s{i + 1} x; }};" for i in range(500)) + "struct s500 { int x; };",
+    "nested #if": "#if 1\n" * 5000 + "#endif\n" * 4999,
+    "a macro that doubles": "\n".join(f"#define M{i} M{i - 1} M{i - 1}" for i in range(1, 40)) + "\n#define M0 1\nM39",
+    "an endless shift": "const A = 1 << 63 << 63 << 63 << 63 << 63 << 63 << 63 << 63 << 63 << 63"
+    + " << 63" * 100 + ";",
+    "a million braces": "{" * 1_000_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EXTREMES)
+def test_extreme_input_is_an_error_and_no_crash(case: str) -> None:
+    assert diagnostics(EXTREMES[case])
+
+
+def test_an_enum_of_thousands_without_values() -> None:
+    members = ", ".join(f"M{i}" for i in range(5000))
+    spec = compiled(f"const LAST = M4999;\nenum e {{ {members} }};").spec
+    assert spec.constants[0].value == 4999

@@ -128,6 +128,17 @@ TYPES = {
     ),
     "quadruple": ("typedef quadruple t;", "t", "m._Quadruple(-2)", "c0000000000000000000000000000000"),
     "empty statement": (";;typedef int t;;", "t", "1", "00000001"),
+    "pragma of another compiler": ("pragma header foo;\ntypedef int t;", "t", "1", "00000001"),
+    "constant twice with one value": (
+        "const A = 2;\nconst A = 0x2;\ntypedef int t[A];", "t", "[1, 2]", "0000000100000002",
+    ),
+    "opaque of no bytes": ("struct t { opaque results[0]; int x; };", "t", "m.t(b'', 1)", "00000001"),
+    "RFC 5531's own reply, nested three deep": (
+        ("enum stat { SUCCESS = 0, MISMATCH = 2 };\n"
+         "struct t { int verf; union switch (stat s) { case SUCCESS: opaque results[0]; case MISMATCH:"
+         " struct { unsigned int low; unsigned int high; } info; default: void; } data; };"),
+        "t", "m.t(1, m.t_data(m.MISMATCH, info=m.t_data_info(2, 3)))", "00000001000000020000000200000003",
+    ),
     "carriage returns": ("const A = 1;\r\n#if A\r\n#endif\r\ntypedef int t;\r\n", "t", "1", "00000001"),
 }  # fmt: skip
 
@@ -220,6 +231,14 @@ def test_types_of_a_header_that_is_another_x_file(tmp_path: Path) -> None:
     module = module_of(compile_file(main).spec)
     assert encode(module.encode_t, module.shared(1)) == b"\0\0\0\1"
     assert not hasattr(module, "unused")
+
+
+def test_types_of_an_included_header_that_is_another_x_file(tmp_path: Path) -> None:
+    (tmp_path / "other.x").write_text("struct shared { int x; };\n")
+    main = tmp_path / "main.x"
+    main.write_text('#include "other.h"\ntypedef shared t;\n')
+    module = module_of(compile_file(main).spec)
+    assert encode(module.encode_t, module.shared(1)) == b"\0\0\0\1"
 
 
 def test_types_of_a_file_on_the_command_line(tmp_path: Path) -> None:

@@ -68,7 +68,14 @@ def test_classes_carry_their_source() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['const A = "\\\\";', 'struct a { int x; /* """ \\ " */ };', 'enum a { B = 1 /* " */ };']
+    "text",
+    [
+        'const A = "\\\\";',
+        'struct a { int x; /* """ \\ " */ };',
+        'enum a { B = 1 /* " */ };',
+        "typedef int a /*\0 \r \x1b*/;",
+        "struct a { int x; /*\0 \r \f*/ };",
+    ],
 )
 def test_odd_characters_in_the_source_do_not_break_docstrings(text: str) -> None:
     module_of_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from enum import IntEnum
 
 from ..model import (
@@ -63,10 +64,14 @@ def annotation(type: Type) -> str:
             return top_level(name)
 
 
+def visible(text: str) -> str:
+    """Return text without tabs, and with other control characters as escapes: Python source has no place for them."""
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", lambda c: "    " if c[0] == "\t" else f"\\x{ord(c[0]):02x}", text)
+
+
 def docstring(text: str, indent: str) -> list[str]:
     """Return the lines of a docstring that shows `text` as it is."""
-    safe = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').replace("\t", "    ")
-    lines = safe.split("\n")
+    lines = visible(text.replace("\\", "\\\\")).replace('"""', '\\"\\"\\"').split("\n")
     if len(lines) == 1:
         return [f'{indent}"""{lines[0]}{" " if lines[0].endswith(chr(34)) else ""}"""']
     return [f'{indent}"""{lines[0]}', *(f"{indent}{line}".rstrip() for line in lines[1:]), f'{indent}"""']
