@@ -10,7 +10,7 @@ from nfsrpc.auth import Principal
 from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.store import Store, Ufid
 
-from .handles import HandleSealer, stale
+from .handles import HandleSealer, fsid_of, stale
 
 NOBODY = 65534
 _CACHED = 4096
@@ -139,7 +139,6 @@ class Exports:
         specs = list(specs)
         numbers = export_numbers(spec.path for spec in specs)
         self._sealers = {store.fsid: HandleSealer(store.fsid, store.key) for store in stores.values()}
-        self._stores = {store.fsid: store for store in stores.values()}
         self._exports: list[Export] = []
         for spec in specs:
             store = stores[spec.volume]
@@ -153,13 +152,9 @@ class Exports:
     def __iter__(self) -> Iterator[Export]:
         return iter(self._exports)
 
-    def store(self, fsid: int) -> Store | None:
-        """The store with that fsid, None if there is none here."""
-        return self._stores.get(fsid)
-
     def open(self, data: bytes) -> tuple[Export, Ufid]:
         """The export and file that a handle names. OSError(ESTALE) if it names none of ours."""
-        sealer = self._sealers.get(int.from_bytes(data[4:8]))
+        sealer = self._sealers.get(fsid_of(data))
         if sealer is None:
             raise stale()
         handle = sealer.open(data)

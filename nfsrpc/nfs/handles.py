@@ -43,11 +43,9 @@ def stale() -> OSError:
     return OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
-def fsid_at(message: bytes, offset: int) -> int:
-    """The fsid in the handle that begins at `offset` of `message`, unverified; 0 if there is no room for one."""
-    if len(message) < offset + SIZE:
-        return 0
-    (fsid,) = _FSID.unpack_from(message, offset + _FSID_AT)
+def fsid_of(data: bytes) -> int:
+    """The fsid that a handle claims, unverified; 0 if it is too short to claim any."""
+    (fsid,) = _FSID.unpack_from(data, _FSID_AT) if len(data) == SIZE else (0,)
     return int(fsid)
 
 

@@ -1,6 +1,7 @@
 """The MOUNT program, versions 1 and 2 (RFC 1094 appendix A; version 2 adds PATHCONF)."""
 
 import errno
+import logging
 import stat
 
 from nfsrpc.protocols import mount as mnt
@@ -10,6 +11,9 @@ from nfsrpc.store import Attributes, Ufid
 from .access import EXECUTE, demand, refuse
 from .exports import Export, Exports, Identity, normal_path
 from .rmtab import Mount, Rmtab
+from .status import v2_status
+
+_log = logging.getLogger(__name__)
 
 _NAME_MAX = 255
 _PATH_MAX = 1024
@@ -29,8 +33,11 @@ class _MountProcedures:
         try:
             export, node = self._find(arg, call)
         except OSError as failure:
-            return mnt.fhstatus(failure.errno or errno.EIO)
-        self._rmtab.add(Mount(call.peer.host.encode(), normal_path(arg)))
+            return mnt.fhstatus(int(v2_status(failure)))
+        try:
+            self._rmtab.add(Mount(call.peer.host.encode(), normal_path(arg)))
+        except OSError as failure:
+            _log.warning("cannot note in the list of mounts that %s has %r: %s", call.peer.host, arg, failure)
         return mnt.fhstatus(0, export.handle(Ufid(node.inode, node.generation)))
 
     def MOUNTPROC_DUMP(self, call: Call) -> mnt.mountbody | None:

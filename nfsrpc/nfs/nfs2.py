@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nfsrpc.protocols import nfs_prot as v2
-from nfsrpc.rpc.dispatch import Binding, Call, Encoded
+from nfsrpc.rpc.dispatch import Binding, Call, Drop, Encoded
 from nfsrpc.rpc.work import Work
 from nfsrpc.store import Attributes, Changes, Store, Ufid
 from nfsrpc.xdr import Procedure
@@ -22,9 +22,9 @@ from .access import EXECUTE, READ, WRITE, demand, demand_read, demand_removal, d
 from .changes import mode_without_set_ids, permitted
 from .exports import Export, Exports, Identity
 from .fattr2 import MAX_SIZE, TRANSFER, UNSET, UNSET_SHORT, changes_of, fattr_of, statfs_of
-from .handles import fsid_at, stale
+from .handles import SIZE, stale
 from .readdir2 import Pages
-from .status import v2_status
+from .status import PASSING, v2_status
 
 ONCE = frozenset({
     v2.NFSPROC_SETATTR,
@@ -223,15 +223,14 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         target, directory, _ = self._reach_to_change(arg.to.dir, call)
         if source is not target:
             raise refuse(errno.EXDEV)
-        demand(_directory(source.store, directory), who, WRITE | EXECUTE)
+        _demand_addition(source.store, directory, arg.to.name, who)
         source.store.link(node, directory, arg.to.name)
         return v2.nfsstat.NFS_OK
 
     def NFSPROC_SYMLINK(self, arg: v2.symlinkargs, call: Call) -> v2.nfsstat:
         """RFC 1094 §2.2.14. The target is kept as it is and never looked at."""
         export, node, who = self._reach_to_change(arg.from_.dir, call)
-        directory = _directory(export.store, node)
-        demand(directory, who, WRITE | EXECUTE)
+        directory = _demand_addition(export.store, node, arg.from_.name, who)
         export.store.create(
             node, arg.from_.name, stat.S_IFLNK | 0o777, who.uid, _group(directory, who), target=arg.to
         )
@@ -240,10 +239,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
     def NFSPROC_MKDIR(self, arg: v2.createargs, call: Call) -> v2.diropres:
         """RFC 1094 §2.2.15."""
         export, node, who = self._reach_to_change(arg.where.dir, call)
-        directory = _directory(export.store, node)
-        demand(directory, who, WRITE | EXECUTE)
-        if arg.where.name in _DOTS:
-            raise refuse(errno.EEXIST)
+        directory = _demand_addition(export.store, node, arg.where.name, who)
         wanted = arg.attributes
         mode = stat.S_IFDIR | (0 if wanted.mode in (UNSET, UNSET_SHORT) else wanted.mode & 0o7777)
         return _diropres(export, self._make(export.store, node, directory, arg.where.name, mode, who, wanted))
@@ -270,12 +266,21 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
 
 
 def binding(exports: Exports) -> Binding:
-    """NFS version 2 as the dispatcher serves it: the unit of work is the store that the first handle names."""
+    """NFS version 2 as the dispatcher serves it: the unit of work is the store that the first handle names.
+
+    A handle that is not ours names none: such a call is refused without a look at any store.
+    """
 
     def work(message: bytes, body: int) -> Work | None:
-        return exports.store(fsid_at(message, body))
+        try:
+            export, _ = exports.open(message[body : body + SIZE])
+        except OSError:
+            return None
+        return export.store
 
     def failure(procedure: Procedure, error: OSError) -> Any:
+        if error.errno in PASSING:
+            raise Drop
         make = _FAILURES.get(procedure.number)
         return None if make is None else make(v2_status(error))
 
@@ -317,6 +322,16 @@ def _demand_content(node: Attributes) -> None:
         raise refuse(errno.EISDIR)
     if not stat.S_ISREG(node.mode):
         raise refuse(errno.EINVAL)
+
+
+def _demand_addition(store: Store, directory: Ufid, name: bytes, who: Identity) -> Attributes:
+    """The directory, if `who` may add `name` to it. EEXIST comes before EACCES, as on a local disk."""
+    holder = _directory(store, directory)
+    demand(holder, who, EXECUTE)
+    if name in _DOTS or _existing(store, directory, name) is not None:
+        raise refuse(errno.EEXIST)
+    demand(holder, who, WRITE)
+    return holder
 
 
 def _demand_removable(store: Store, directory: Ufid, name: bytes, who: Identity) -> Attributes:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from nfsrpc.protocols import mount, nfs_prot, portmap
 from nfsrpc.rpc.dispatch import Binding
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.store import Store
-from nfsrpc.store.volume import Volume, VolumeLock
+from nfsrpc.store.volume import Volume, VolumeError, VolumeLock
 from nfsrpc.transport import PortInUse, Server
 
 from . import mount as mount_program
@@ -86,6 +86,7 @@ class NfsServer:
         with ExitStack() as stack:
             for path in sorted({export.volume for export in self._exports}):
                 self._locks[path] = stack.enter_context(VolumeLock(path))
+            self._tell_apart()
             server, port111 = self._bound()
             stack.callback(server.close)
             reason = ""
@@ -93,6 +94,15 @@ class NfsServer:
                 port111, reason = self._register(stack, server.ports[0])
             self._fill_registry(server.ports[0], port111)
             yield server, Place(self._options.host, server.ports[0], port111, reason)
+
+    def _tell_apart(self) -> None:
+        """A volume and its copy have one fsid, and so one set of handles: they cannot be served together."""
+        paths: dict[int, str] = {}
+        for path, lock in self._locks.items():
+            with closing(Volume(path, lock)) as volume:
+                if volume.fsid in paths:
+                    raise VolumeError(path, f"it is a copy of {paths[volume.fsid]}; serve one of them")
+                paths[volume.fsid] = path
 
     def _bound(self) -> tuple[Server, Port111]:
         """The server on its own port, and on 111 as well where that is wanted and possible."""

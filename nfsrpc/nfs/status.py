@@ -1,4 +1,4 @@
-"""errno -> nfsstat, for NFS version 2 (RFC 1094 §2.3.1)."""
+"""errno -> nfsstat, for NFS version 2 (RFC 1094 §2.3.1), and what is better not answered at all."""
 
 import errno
 from collections.abc import Mapping
@@ -27,6 +27,10 @@ V2_STATUS: Mapping[int, nfsstat] = MappingProxyType({
     errno.EDQUOT: nfsstat.NFSERR_DQUOT,
     errno.ESTALE: nfsstat.NFSERR_STALE,
 })
+
+
+PASSING = frozenset({errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""What will pass: version 2 has no word for "later", so such a call stays unanswered and the client asks again."""
 
 
 def v2_status(failure: OSError) -> nfsstat:

@@ -5,7 +5,9 @@ loop has gathered and returns their replies, after everything they changed is
 durable.
 """
 
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,7 +89,8 @@ class Binding:
         that a retransmission gets the first answer.
     failure
         Turns an OSError that left a handler, or the commit behind it, into the
-        procedure's own result. Without it such a call is answered SYSTEM_ERR.
+        procedure's own result, or raises `Drop` for what will pass. Without it
+        such a call is answered SYSTEM_ERR.
     history
         Where the calls of `once` are remembered that have no unit of work.
     """
@@ -223,7 +226,23 @@ class Dispatcher:
         return accepted(header.xid, accept_stat.PROC_UNAVAIL, accept.verifier)
 
     def _run_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Reply]) -> None:
-        """Run `calls` in one unit of `work`. If it cannot be made durable, each call fails and none has happened."""
+        """Run `calls` in one unit of `work`. If it cannot be made durable, each has another try by itself.
+
+        Nothing of a unit that failed has happened, so running again is safe, and
+        only the calls that are to blame get the failure.
+        """
+        failure = self._try_unit(work, calls, replies)
+        if failure is None:
+            return
+        if len(calls) > 1:
+            for sole in calls:
+                self._run_unit(work, [sole], replies)
+        else:
+            ((place, call),) = calls
+            replies[place] = self._failed(call, failure)
+
+    def _try_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Reply]) -> OSError | None:
+        """Run `calls` in one unit; what kept it from becoming durable, after which none of them has happened."""
         try:
             work.begin(any(call.target.once for _, call in calls))
             for place, call in calls:
@@ -232,11 +251,15 @@ class Dispatcher:
         except OSError as failure:
             _log.error("a unit of %d calls was undone: %s", len(calls), failure)
             work.abort()
-            for place, call in calls:
-                replies[place] = self._failed(call, failure)
+            return failure
+        except Exception:
+            _log.exception("a unit of %d calls was undone", len(calls))
+            work.abort()
+            return OSError(errno.EIO, os.strerror(errno.EIO))
         except BaseException:
             work.abort()
             raise
+        return None
 
     def _answer_once(self, work: Work, call: Call) -> Reply:
         """The reply of a call that changes the store: a remembered one, or that of running it now."""
@@ -251,7 +274,10 @@ class Dispatcher:
         except OSError as failure:
             if call.target.binding.failure is None:
                 return self._failed(call, failure)
-            parts = self._result(call, call.target.binding.failure(call.target.procedure, failure))
+            try:
+                parts = self._result(call, call.target.binding.failure(call.target.procedure, failure))
+            except Drop:
+                return None
         except Exception as error:
             return _error_reply(call, error)
         work.remember(key, call.peer.host.encode(), b"".join(parts))
@@ -318,7 +344,10 @@ class Dispatcher:
         make = call.target.binding.failure
         if make is None:
             return _error_reply(call, failure)
-        return _succeeded(call, self._result(call, make(call.target.procedure, failure)))
+        try:
+            return _succeeded(call, self._result(call, make(call.target.procedure, failure)))
+        except Drop:
+            return None
 
 
 def _succeeded(call: Call, result: list[bytes]) -> list[bytes]:

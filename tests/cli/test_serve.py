@@ -1,6 +1,7 @@
 """The serve command: what it prints, and one clear line for each mistake."""
 
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -134,3 +135,10 @@ def test_the_ready_file_holds_the_port(start: Start, volume: Path, tmp_path: Pat
     _, port = start(volume, "--no-portmap")
     with socket.create_connection(("127.0.0.1", int(port)), 10):
         assert (tmp_path / "ready0").read_text() == f"{port}\n"
+
+
+def test_a_volume_and_its_copy_are_not_served_together(volume: Path, tmp_path: Path) -> None:
+    shutil.copytree(volume, tmp_path / "copy")
+    code, line = refused(volume, tmp_path / "copy", "--port", 0)
+    assert code == 1
+    assert "is a copy of" in line

@@ -5,7 +5,7 @@ from struct import pack_into
 
 import pytest
 
-from nfsrpc.nfs.handles import HandleSealer, fsid_at
+from nfsrpc.nfs.handles import HandleSealer, fsid_of
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
@@ -19,8 +19,8 @@ def test_layout_is_what_the_docs_say():
     assert len(HANDLE) == 32
     assert HANDLE[:24].hex() == "01" "00" "abcd" "11223344" "0000000000000005" "00000006" "00000000"
     assert SEALER.open(HANDLE) == (0xABCD, 0x11223344, Ufid(5, 6))
-    assert fsid_at(b"xx" + HANDLE, 2) == 0x11223344
-    assert fsid_at(b"xx" + HANDLE, 3) == 0
+    assert fsid_of(HANDLE) == 0x11223344
+    assert fsid_of(HANDLE[1:]) == 0
 
 
 def test_another_process_with_the_key_opens_it():

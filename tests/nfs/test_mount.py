@@ -43,7 +43,7 @@ MNT = {
     "relative": (b"vol", errno.EACCES),
     "empty": (b"", errno.EACCES),
     "NUL": (b"/vol\0", errno.EACCES),
-    "1024 bytes": (b"/vol/" + b"x" * 1019, errno.ENAMETOOLONG),
+    "1024 bytes": (b"/vol/" + b"x" * 1019, 63),
 }
 
 
