@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-CAPACITY = 4096
-"""Rows kept; the oldest go first. Clients that vanish never say so, and the list must not grow for ever."""
+CAPACITY = 512
+"""Rows kept; the oldest go first. Clients that vanish never say so, and the list has to fit one datagram."""
 
 
 class Mount(NamedTuple):

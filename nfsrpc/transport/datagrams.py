@@ -95,7 +95,9 @@ class WildcardDatagrams(Datagrams):
                 _, local, _ = _IN_PKTINFO.unpack(data)
                 return size, (address, (level, kind, _IN_PKTINFO.pack(0, local, bytes(4))))
             if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
-                return size, (address, (level, kind, data))
+                # Only a link-local address needs its interface; any other reply may leave by the best route.
+                local = data if data[0] == 0xFE and data[1] & 0xC0 == 0x80 else data[:16] + bytes(4)
+                return size, (address, (level, kind, local))
         return size, (address, None)
 
     def _send(self, parts: list[bytes], origin: tuple[Any, Any]) -> None:
