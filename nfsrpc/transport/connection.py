@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import time
 from collections import deque
 
 from nfsrpc.rpc.dispatch import Peer
@@ -35,6 +36,16 @@ class Connection:
         self._out: deque[bytes] = deque()
         self._unsent = 0
         self._ended = False
+        self._record_since: float | None = None
+        self._unsent_since: float | None = None
+
+    def overdue(self, now: float) -> str | None:
+        """What the peer owes for longer than the limits allow, in words; None: nothing."""
+        if self._record_since is not None and now - self._record_since > self._limits.record_seconds:
+            return f"no whole record in {self._limits.record_seconds:g} s"
+        if self._unsent_since is not None and now - self._unsent_since > self._limits.unsent_seconds:
+            return f"took no reply for {self._limits.unsent_seconds:g} s"
+        return None
 
     @property
     def wants_read(self) -> bool:
@@ -68,6 +79,10 @@ class Connection:
         except RecordError as error:
             _log.info("%s: %s", self.peer, error)
         self._ended = self._reader.broken
+        if not self._reader.pending:
+            self._record_since = None
+        elif self._record_since is None or self.calls:
+            self._record_since = time.monotonic()
 
     def reply(self, _origin: None, parts: list[bytes]) -> None:
         """Queue one reply, as one record of one fragment; `flush` sends."""
@@ -82,6 +97,7 @@ class Connection:
             while out:
                 sent = self.sock.sendmsg([part for part, _ in zip(out, range(_PARTS), strict=False)])
                 self._unsent -= sent
+                self._unsent_since = None
                 while sent:
                     part = out.popleft()
                     if sent < len(part):
@@ -91,10 +107,29 @@ class Connection:
                 while out and not out[0]:
                     out.popleft()
         except BlockingIOError:
-            return
+            if self._unsent_since is None:
+                self._unsent_since = time.monotonic()
         except OSError:
             self._drop_output()
             self._ended = True
+
+    def say_goodbye(self) -> None:
+        """Send no more. What the peer still sends is thrown away by `finish`."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._ended = True
+
+    def finish(self) -> bool:
+        """Throw away what came in after `say_goodbye`; whether the peer has ended as well."""
+        try:
+            while data := self.sock.recv(_READ):
+                del data
+        except BlockingIOError:
+            return self._ended
+        except OSError:
+            return True
+        return True
 
     def _drop_output(self) -> None:
         """The peer is gone: nobody will read what waits."""

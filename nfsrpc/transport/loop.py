@@ -5,12 +5,14 @@ import logging
 import selectors
 import socket
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from nfsrpc.rpc.dispatch import Peer, Reply
+from nfsrpc.rpc.later import Later
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .connection import Connection
@@ -20,9 +22,16 @@ from .endpoints import Endpoint
 _log = logging.getLogger(__name__)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SWEEP = 5.0
-"""Seconds between two looks for idle connections; also how long accept rests after the descriptors ran out."""
+"""Seconds between two looks for idle connections, at most."""
+_REST = 1.0
+"""Seconds that accept rests after the descriptors ran out."""
 _DRAIN = 5.0
 """Seconds that a stopping loop gives slow readers to take their last replies."""
+_FAREWELL = 0.5
+"""Seconds that peers have to notice the end of their connections, so that no reply is lost to a reset."""
+_ACCEPTS = 64
+"""Connections taken from one listener in one turn at most."""
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Turn = Callable[[Sequence[tuple[bytes, Peer]]], list[Reply]]
 
@@ -38,48 +47,75 @@ class Loop:
         self._limits = limits
         self._selector = selectors.DefaultSelector()
         self._connections: OrderedDict[Connection, float] = OrderedDict()
-        self._ready: set[Connection] = set()
+        self._per_host: Counter[str] = Counter()
+        self._ready: dict[Connection, None] = {}
+        self._datagrams: list[Datagrams] = []
         self._listeners = [endpoint.tcp for endpoint in endpoints]
-        self._resting = False
+        self._rest_ends: float | None = None
         self._stopping = False
+        self._successor = False
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._calls: list[tuple[bytes, Peer]] = []
+        self._belated: deque[tuple[Any, Any, list[bytes] | None]] = deque()
         self._origins: list[tuple[Any, Any]] = []
         self._selector.register(self._wake_in, _READ, self._woken)
         for endpoint in endpoints:
             source = datagrams(endpoint.udp, endpoint.wildcard)
+            self._datagrams.append(source)
             self._selector.register(endpoint.udp, _READ, partial(self._gather_datagrams, source))
+        # Half of a turn at most is for datagrams, so that a flood of them leaves room for connections.
+        self._datagram_room = max(1, limits.turn_calls // (2 * len(self._datagrams) or 1))
+        self._sweep_pause = min(_SWEEP, limits.idle_seconds / 2, limits.record_seconds / 2, limits.unsent_seconds / 2)
         self._listen()
 
-    @property
-    def wake_fd(self) -> int:
-        """A descriptor that ends the loop's wait when a byte is written to it (for `signal.set_wakeup_fd`)."""
-        return self._wake_out.fileno()
+    def stop(self, successor: bool = False) -> None:
+        """End `run` after the turn under way. May be called from a signal handler or another thread.
 
-    def stop(self) -> None:
-        """End `run` after the turn under way. May be called from a signal handler or another thread."""
+        With a `successor` that has the same sockets, what the kernel still holds in them is left to it.
+        """
+        self._successor = successor
         self._stopping = True
         try:
             self._wake_out.send(b"\0")
         except OSError as error:  # full: it will wake anyway; closed: it has ended
             _log.debug("waking the loop: %s", error)
 
+    def attend(self, readable: Any, act: Callable[[], None]) -> None:
+        """Call `act` between turns whenever `readable`, which has a descriptor, is readable."""
+        self._selector.register(readable, _READ, lambda _: act())
+
+    def disregard(self, readable: Any) -> None:
+        """End `attend`."""
+        self._selector.unregister(readable)
+
     def watch(self, descriptor: int) -> None:
         """Stop when `descriptor` becomes readable: the end of a pipe whose other end a supervisor holds."""
-        self._selector.register(descriptor, _READ, lambda _: self.stop())
+        self.attend(descriptor, self.stop)
+
+    def replace(self, turn: Turn) -> None:
+        """From the next turn on, `turn` answers."""
+        self._turn = turn
+
+    @property
+    def connections(self) -> int:
+        """Open TCP connections."""
+        return len(self._connections)
 
     def run(self) -> None:
         """Serve until stopped, then answer what was received, and close every connection."""
         swept = time.monotonic()
         try:
             while not self._stopping:
-                self._step(0 if self._ready else _SWEEP)
+                self._step(0 if self._ready else self._sweep_pause if self._rest_ends is None else _REST)
                 now = time.monotonic()
-                if now - swept >= _SWEEP:
+                if now - swept >= self._sweep_pause:
                     swept = now
                     self._sweep(now)
+                if self._rest_ends is not None and now >= self._rest_ends:
+                    self._rest_ends = None
+                    self._listen()
             self._drain()
         finally:
             for connection in list(self._connections):
@@ -92,30 +128,38 @@ class Loop:
         """Wait for readiness, gather one turn, run it, answer it."""
         for key, mask in self._selector.select(timeout):
             key.data(mask)
+        self._run_turn()
+
+    def _run_turn(self) -> None:
         self._gather_records()
         calls, origins = self._calls, self._origins
         if calls:
             self._calls, self._origins = [], []
             for (sink, origin), reply in zip(origins, self._turn(calls), strict=True):
-                if reply is not None:
+                if type(reply) is Later:
+                    reply.then(partial(self._promise_kept, sink, origin))
+                elif reply is not None:
                     sink.reply(origin, reply)
         for connection in list(self._ready):
             connection.flush()
             self._settle(connection)
 
     def _gather_datagrams(self, source: Datagrams, _mask: int) -> None:
-        for message, peer, origin in source.receive(self._limits.turn_calls - len(self._calls)):
+        for message, peer, origin in source.receive(self._datagram_room):
             self._calls.append((message, peer))
             self._origins.append((source, origin))
 
     def _gather_records(self) -> None:
-        """Every connection that has calls gets its share of the turn."""
+        """Every connection that has calls gets its share of the turn; who got one goes to the end of the queue."""
         limits, calls = self._limits, self._calls
         for connection in list(self._ready):
             room = min(limits.turn_calls_per_peer, limits.turn_calls - len(calls), len(connection.calls))
             for _ in range(room):
                 calls.append((connection.calls.popleft(), connection.peer))
                 self._origins.append((connection, None))
+            if room:
+                del self._ready[connection]
+                self._ready[connection] = None
 
     def _stir(self, connection: Connection, mask: int) -> None:
         """Read from or write to a connection that is ready for it."""
@@ -127,12 +171,12 @@ class Loop:
             connection.receive()
         self._connections[connection] = time.monotonic()
         self._connections.move_to_end(connection)
-        self._ready.add(connection)
+        self._ready[connection] = None
 
     def _settle(self, connection: Connection) -> None:
         """After a turn: close what is finished, and wait for what each connection needs next."""
         if not connection.calls:
-            self._ready.discard(connection)
+            self._ready.pop(connection, None)
         if connection.finished:
             self._close(connection)
             return
@@ -155,58 +199,116 @@ class Loop:
             self._selector.register(listener, _READ, partial(self._accept, listener))
 
     def _accept(self, listener: socket.socket, _mask: int) -> None:
-        try:
-            sock, address = listener.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                self._rest(error)
-            return
-        if len(self._connections) >= self._limits.connections:
+        for _ in range(_ACCEPTS):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_DESCRIPTORS:
+                    self._rest(error)
+                return
+            self._admit(sock, Peer(str(address[0]), int(address[1]), _netid(sock)))
+
+    def _admit(self, sock: socket.socket, peer: Peer) -> None:
+        """Take a connection up; over a cap, close the one that has been quiet longest, of that host or of all."""
+        if self._per_host[peer.host] >= self._limits.connections_per_peer:
+            self._close(next(other for other in self._connections if other.peer.host == peer.host))
+        elif len(self._connections) >= self._limits.connections:
             self._close(next(iter(self._connections)))
-        netid = "tcp6" if sock.family == socket.AF_INET6 else "tcp"
-        connection = Connection(sock, Peer(str(address[0]), int(address[1]), netid), self._limits)
+        connection = Connection(sock, peer, self._limits)
         self._connections[connection] = time.monotonic()
+        self._per_host[peer.host] += 1
         self._expect(connection, _READ)
 
     def _rest(self, error: OSError) -> None:
-        """Out of descriptors: leave new connections in the backlog until the next sweep instead of spinning."""
-        _log.error("cannot accept a connection: %s; trying again in %g s", error, _SWEEP)
+        """Out of descriptors: leave new connections in the backlog for a while, not spinning; make room for one."""
+        if self._rest_ends is not None:
+            return
+        _log.error("cannot accept a connection: %s; trying again in %g s", error, _REST)
         for listener in self._listeners:
             self._selector.unregister(listener)
-        self._resting = True
+        self._rest_ends = time.monotonic() + _REST
+        if self._connections:
+            self._close(next(iter(self._connections)))
 
     def _sweep(self, now: float) -> None:
-        """Close connections that have been quiet too long; take up accepting again after a rest."""
+        """Close connections that have been quiet too long, or owe us something for too long."""
         for connection, active in list(self._connections.items()):
-            if now - active < self._limits.idle_seconds:
-                break
-            self._close(connection)
-        if self._resting:
-            self._listen()
-            self._resting = False
+            if now - active >= self._limits.idle_seconds:
+                self._close(connection)
+            elif (reason := connection.overdue(now)) is not None:
+                _log.info("%s: %s", connection.peer, reason)
+                self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        self._connections.pop(connection, None)
-        self._ready.discard(connection)
+        if self._connections.pop(connection, None) is None:
+            return
+        host = connection.peer.host
+        self._per_host[host] -= 1
+        if not self._per_host[host]:
+            del self._per_host[host]
+        self._ready.pop(connection, None)
         self._expect(connection, 0)
         connection.close()
 
     def _woken(self, _mask: int) -> None:
-        try:
+        with suppress(BlockingIOError):
             self._wake_in.recv(4096)
-        except BlockingIOError:
-            return
+        self._send_belated()
+
+    def _promise_kept(self, sink: Any, origin: Any, reply: list[bytes] | None) -> None:
+        """A reply that was to come later is there. Runs in the thread that made it."""
+        self._belated.append((sink, origin, reply))
+        try:
+            self._wake_out.send(b"\0")
+        except OSError as error:  # full: it will wake anyway; closed: nobody is left to tell
+            _log.debug("waking the loop: %s", error)
+
+    def _send_belated(self) -> None:
+        while self._belated:
+            sink, origin, reply = self._belated.popleft()
+            gone = isinstance(sink, Connection) and sink not in self._connections
+            if reply is None or gone:
+                continue
+            sink.reply(origin, reply)
+            if isinstance(sink, Connection):
+                self._ready[sink] = None
 
     def _drain(self) -> None:
-        """Answer every call that has been received, and give its reply time to leave."""
+        """Answer every call that has been received, give the replies time to leave, and say goodbye."""
         deadline = time.monotonic() + _DRAIN
-        while self._ready and time.monotonic() < deadline:
-            self._step(0)
+        if not self._successor and self._rest_ends is None:
+            for listener in self._listeners:
+                self._accept(listener, 0)
+        for connection in list(self._connections):
+            connection.receive()
+            self._ready[connection] = None
+        while time.monotonic() < deadline:
+            if not self._successor:
+                for source in self._datagrams:
+                    self._gather_datagrams(source, 0)
+            if not (self._ready or self._calls):
+                break
+            self._run_turn()
         waiting = [connection for connection in self._connections if connection.wants_write]
         while waiting and time.monotonic() < deadline:
-            self._selector.select(0.05)
+            time.sleep(_DRAIN / 500)
             for connection in waiting:
                 connection.flush()
             waiting = [connection for connection in waiting if connection.wants_write]
+        self._part(time.monotonic() + _FAREWELL)
+
+    def _part(self, deadline: float) -> None:
+        """End every connection so that its peer gets to read all replies before it learns of the end."""
+        parting = list(self._connections)
+        for connection in parting:
+            connection.say_goodbye()
+        while parting and time.monotonic() < deadline:
+            parting = [connection for connection in parting if not connection.finish()]
+            if parting:
+                time.sleep(_FAREWELL / 100)
+
+
+def _netid(sock: socket.socket) -> str:
+    return "tcp6" if sock.family == socket.AF_INET6 else "tcp"

@@ -31,9 +31,17 @@ class Limits:
     connections
         Open TCP connections of one worker. Beyond it the connection that has
         been quiet longest is closed: every RPC client re-connects.
+    connections_per_peer
+        Of those, how many one host may have: half, so that no single one takes them all, and enough for a
+        whole institute behind one address. Beyond it that host's own quietest connection is closed.
     idle_seconds
         Quiet time after which a TCP connection is closed. Six minutes is one
         more than the five after which Linux and Solaris clients close themselves.
+    record_seconds
+        Time from the first byte of a record to its last. A sender that takes longer than a minute for a
+        megabyte is slower than a modem, or holds on to our memory; its connection is closed.
+    unsent_seconds
+        Time for which a peer may take nothing of the replies that wait for it, before its connection is closed.
     unsent
         Reply bytes that wait for one slow TCP reader. At the cap nothing more is
         read from it, so it can hold at most this and the replies of one turn.
@@ -61,7 +69,10 @@ class Limits:
     depth: int = 128
     elements: int = 1 << 20
     connections: int = 2048
+    connections_per_peer: int = 1024
     idle_seconds: float = 360.0
+    record_seconds: float = 60.0
+    unsent_seconds: float = 60.0
     unsent: int = 4 << 20
     turn_calls: int = 256
     turn_calls_per_peer: int = 64
