@@ -27,6 +27,7 @@ from .errors import (
     RpcError,
 )
 from .history import Full, History, Kept, Lost, UnderWay
+from .later import Later, Postponed
 from .message import CallHeader, Refusal, Rejected, accepted, auth_error, decode_call, program_mismatch, success
 from .recent import RecentReplies
 from .security import Accept, Peer, ServerFlavor
@@ -51,8 +52,8 @@ _XID = Struct(">I")
 _DIGEST = 16
 """Bytes of the digest in a replay key. SHA-256 because it is what processors have instructions for."""
 
-Reply = list[bytes] | None
-"""The parts of a reply message, or None where the call gets no answer."""
+Reply = list[bytes] | Later | None
+"""The parts of a reply message, now or later, or None where the call gets no answer."""
 
 
 class Service(Protocol):
@@ -182,8 +183,11 @@ class Dispatcher:
             except Refusal as refusal:
                 replies[place] = None if refusal.reply is None else [refusal.reply]
                 continue
+            except Postponed as postponed:
+                replies[place] = postponed.later
+                continue
             find = call.target.binding.work
-            work = None if find is None else find(message, call.body)
+            work = None if find is None else find(call.message, call.body)
             if work is None:
                 history = call.target.history
                 replies[place] = self._answer(call) if history is None else self._answer_claimed(history, call)
@@ -244,9 +248,12 @@ class Dispatcher:
     def _try_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Reply]) -> OSError | None:
         """Run `calls` in one unit; what kept it from becoming durable, after which none of them has happened."""
         try:
-            work.begin(any(call.target.once for _, call in calls))
+            keys = {place: replay_key(call) for place, call in calls if call.target.once}
+            work.begin(bool(keys))
+            results = work.recall(list(keys.values())) if keys else {}
             for place, call in calls:
-                replies[place] = self._answer_once(work, call) if call.target.once else self._answer(call)
+                key = keys.get(place)
+                replies[place] = self._answer(call) if key is None else self._answer_once(work, call, key, results)
             work.commit()
         except OSError as failure:
             _log.error("a unit of %d calls was undone: %s", len(calls), failure)
@@ -261,10 +268,9 @@ class Dispatcher:
             raise
         return None
 
-    def _answer_once(self, work: Work, call: Call) -> Reply:
-        """The reply of a call that changes the store: a remembered one, or that of running it now."""
-        key = replay_key(call)
-        result = work.recall(key)
+    def _answer_once(self, work: Work, call: Call, key: bytes, results: dict[bytes, bytes]) -> Reply:
+        """The reply of a call that changes the store: from the `results` there are, or that of running it now."""
+        result = results.get(key)
         if result is not None:
             return _succeeded(call, [result])
         try:
@@ -280,8 +286,9 @@ class Dispatcher:
                 return None
         except Exception as error:
             return _error_reply(call, error)
-        work.remember(key, call.peer.host.encode(), b"".join(parts))
-        return _succeeded(call, parts)
+        result = results[key] = b"".join(parts)
+        work.remember(key, call.peer.host.encode(), result)
+        return _succeeded(call, [result])
 
     def _answer_claimed(self, history: History, call: Call) -> Reply:
         """The reply of a call that must not run twice and has no store: the entry comes first, then the handler."""

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from .later import Later
 from .message import Refusal
 from .security import Peer
 
@@ -40,13 +41,13 @@ class RecentReplies:
             raise Refusal(None)
         self._open[message, peer] = key
 
-    def settle(self, batch: Sequence[tuple[bytes, Peer]], replies: Sequence[list[bytes] | None]) -> None:
+    def settle(self, batch: Sequence[tuple[bytes, Peer]], replies: Sequence[list[bytes] | Later | None]) -> None:
         """The turn that held `batch` is over: keep the replies to messages that were admitted in it."""
         if not self._open:
             return
         for place, reply in zip(batch, replies, strict=True):
             key = self._open.pop((place[0], place[1]), None)
-            if key is not None and reply is not None:
+            if key is not None and type(reply) is list:
                 self._keep(key, b"".join(reply))
         self._open.clear()
 

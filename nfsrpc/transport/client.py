@@ -117,7 +117,12 @@ class Client(ABC):
             try:
                 control = next(steps)
                 while True:
-                    control = steps.send(self._control(control))
+                    try:
+                        answer = self._control(control)
+                    except RpcError as refused:
+                        control = steps.throw(refused)
+                    else:
+                        control = steps.send(answer)
             except StopIteration:
                 return
 

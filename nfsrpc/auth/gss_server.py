@@ -1,0 +1,265 @@
+"""RPCSEC_GSS version 1, server half (RFC 2203): contexts, verifiers over header bytes, arguments sealed or signed."""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from nfsrpc.protocols import rpcsec_gss as gss
+from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
+from nfsrpc.rpc.errors import GarbageArguments
+from nfsrpc.rpc.later import Later, Postponed
+from nfsrpc.rpc.message import NULL_AUTH, accepted, success
+from nfsrpc.xdr import XdrError, decode, encode
+
+from .base import Accept, CallHeader, OpaqueAuth, Peer, Principal, Refusal, Rejected
+from .gss_contexts import Context, ContextTable
+from .gss_library import errors, library, words
+from .gss_wire import (
+    COMPLETE,
+    CONTINUE_INIT,
+    CONTINUE_NEEDED,
+    DATA,
+    DESTROY,
+    FLAVOR,
+    INIT,
+    INTEGRITY,
+    MAXSEQ,
+    NONE,
+    SECURITY,
+    GssCredentialBody,
+    decode_credential,
+    opaque,
+    take_opaque,
+    word,
+)
+from .idmap import IdMap
+
+_log = logging.getLogger(__name__)
+WINDOW = 128
+"""Calls that a client may have on their way in one context; ganesha grants 32."""
+CONTEXTS = 1024
+PER_PEER = 256
+"""Contexts that one host may have: one for each of its users and connections."""
+LIFETIME = 86400.0
+"""Seconds after which a context ends even if its ticket lasts longer."""
+_HALF_MADE = 60.0
+"""Seconds that a client has to finish setting a context up."""
+_THREADS = 2
+_DEFECTIVE_TOKEN = 9 << 16
+"""GSS_S_DEFECTIVE_TOKEN (RFC 2744 §3.9.1)."""
+
+
+class GssAuthenticator:
+    """Server half.
+
+    service
+        Host-based name of the service whose key is used, ``nfs@HOST``; None: any key of the keytab.
+    window, contexts, per_peer, lifetime
+        Bounds: sequence numbers under way, contexts in all and per client host, and their age in seconds.
+
+    Each worker process has its own contexts. A context is set up in a thread, because the
+    library may wait for a disk or a network. Raises `MissingExtra` where no GSS-API library is installed.
+    """
+
+    flavor = FLAVOR
+    single_use = True
+
+    def __init__(
+        self,
+        idmap: IdMap,
+        service: str | None = None,
+        *,
+        window: int = WINDOW,
+        contexts: int = CONTEXTS,
+        per_peer: int = PER_PEER,
+        lifetime: float = LIFETIME,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._gssapi = library()
+        self._errors = errors()
+        self._idmap = idmap
+        self._service = service
+        self._window = window
+        self._lifetime = lifetime
+        self._table = ContextTable(contexts, per_peer, clock)
+        self._acceptor: Any = None
+        self._threads: ThreadPoolExecutor | None = None
+
+    @property
+    def contexts(self) -> int:
+        """Contexts that are kept now, half-made ones included."""
+        return len(self._table)
+
+    def accept(self, header: CallHeader, message: bytes, peer: Peer) -> Accept:
+        """The owner of the context that the verifier proves. AUTH_BADCRED, CREDPROBLEM, CTXPROBLEM, or silence."""
+        try:
+            credential = decode_credential(header.credential.body)
+        except ValueError:
+            raise Rejected(auth_stat.AUTH_BADCRED) from None
+        if credential.version != gss.RPCSEC_GSS_VERS_1 or credential.service not in SECURITY:
+            raise Rejected(auth_stat.AUTH_BADCRED)
+        if credential.procedure in (DATA, DESTROY):
+            return self._use(credential, header, message)
+        if credential.procedure not in (INIT, CONTINUE_INIT):
+            raise Rejected(auth_stat.AUTH_BADCRED)
+        if header.procedure != 0:
+            raise Rejected(auth_stat.AUTH_FAILED)
+        self._set_up(credential, header, message, peer)
+        raise AssertionError("unreachable: setting up a context is always postponed or refused")
+
+    def _use(self, credential: GssCredentialBody, header: CallHeader, message: bytes) -> Accept:
+        """A call in an established context, or the end of one (RFC 2203 §5.3.3, §5.4)."""
+        context = self._table.find(credential.handle)
+        if context is None or header.verifier.flavor != FLAVOR:
+            raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM)
+        security, sequence = context.security, credential.sequence
+        try:
+            security.verify_signature(message[: header.verifier_at], header.verifier.body)
+        except self._errors:
+            raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM) from None
+        if sequence > MAXSEQ:
+            raise Rejected(auth_stat.RPCSEC_GSS_CTXPROBLEM)
+        if not context.window.take(sequence):
+            raise Refusal(None)
+        verifier = OpaqueAuth(FLAVOR, security.get_signature(word(sequence)))
+        if credential.procedure == DESTROY:
+            if header.procedure != 0:
+                raise Rejected(auth_stat.AUTH_FAILED)
+            self._table.remove(context)
+            raise Refusal(success(header.xid, verifier))
+        principal = context.names[credential.service]
+        # Procedure 0 has neither arguments nor results, and some clients send it bare (RFC 2203 §5.3.2).
+        if credential.service == NONE:
+            return Accept(principal, verifier)
+        return Accept(principal, verifier, _Seal(security, sequence, credential.service, self._errors))
+
+    def _set_up(self, credential: GssCredentialBody, header: CallHeader, message: bytes, peer: Peer) -> None:
+        """One step of setting up a context, in a thread (RFC 2203 §5.2). Always raises."""
+        try:
+            token = decode(gss.decode_rpc_gss_init_arg, message[header.body :]).gss_token
+        except XdrError:
+            raise Refusal(accepted(header.xid, accept_stat.GARBAGE_ARGS)) from None
+        if header.verifier.flavor or header.verifier.body:
+            raise Rejected(auth_stat.AUTH_BADVERF)
+        if not token:
+            raise Refusal(_init_reply(header.xid, b"", _DEFECTIVE_TOKEN, 0, 0, b""))
+        if credential.procedure == INIT:
+            if credential.handle:
+                raise Rejected(auth_stat.AUTH_BADCRED)
+            context = self._table.open(peer.host, None, self._window, _HALF_MADE)
+        else:
+            found = self._table.half_made(credential.handle)
+            if found is None:
+                raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM)
+            context = found
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, "gss")
+        later = Later()
+        self._threads.submit(self._step, context, token, header.xid, later)
+        raise Postponed(later)
+
+    def _step(self, context: Context, token: bytes, xid: int, later: Later) -> None:
+        """Give `token` to the library and answer with what it says. Runs in a thread."""
+        try:
+            later.give([self._answer(context, token, xid)])
+        except Exception:
+            _log.exception("setting up a context failed")
+            self._table.remove(context)
+            later.give([accepted(xid, accept_stat.SYSTEM_ERR)])
+
+    def _answer(self, context: Context, token: bytes, xid: int) -> bytes:
+        try:
+            if context.security is None:
+                context.security = self._new_context()
+            answer = context.security.step(token) or b""
+            if not context.security.complete:
+                return _init_reply(xid, context.handle, CONTINUE_NEEDED, 0, self._window, answer)
+            self._established(context)
+        except self._errors as failure:
+            _log.info("no context for %s: %s", context.peer, words(failure))
+            self._table.remove(context)
+            major = getattr(failure, "maj_code", 0xD0000) & 0xFFFF_FFFF
+            minor = getattr(failure, "min_code", 0) & 0xFFFF_FFFF
+            return _init_reply(xid, b"", major, minor, 0, getattr(failure, "token", None) or b"")
+        verifier = OpaqueAuth(FLAVOR, context.security.get_signature(word(self._window)))
+        return _init_reply(xid, context.handle, COMPLETE, 0, self._window, answer, verifier)
+
+    def _new_context(self) -> Any:
+        gssapi = self._gssapi
+        if self._acceptor is None:
+            name = None
+            if self._service is not None:
+                name = gssapi.Name(self._service, gssapi.NameType.hostbased_service)
+            self._acceptor = gssapi.Credentials(name=name, usage="accept")
+        return gssapi.SecurityContext(creds=self._acceptor, usage="accept")
+
+    def _established(self, context: Context) -> None:
+        security = context.security
+        name, own = str(security.initiator_name), str(security.target_name)
+        unix = self._idmap.principal(name, own)
+        for service, words_of in SECURITY.items():
+            who = Principal(FLAVOR, f"gss:{name}", security=words_of)
+            if unix is not None:
+                who = who._replace(uid=unix.uid, gid=unix.gid, gids=unix.gids)
+            context.names[service] = who
+        self._table.establish(context, name, min(float(security.lifetime), self._lifetime))
+
+
+def _init_reply(
+    xid: int, handle: bytes, major: int, minor: int, window: int, token: bytes, verifier: OpaqueAuth = NULL_AUTH
+) -> bytes:
+    result = gss.rpc_gss_init_res(handle, major, minor, window, token)
+    return success(xid, verifier) + encode(gss.encode_rpc_gss_init_res, result)
+
+
+class _Seal:
+    """Arguments and result of one call, signed or encrypted together with its sequence number (RFC 2203 §5.3.2)."""
+
+    __slots__ = ("_errors", "_security", "_sequence", "_service")
+
+    def __init__(self, security: Any, sequence: int, service: int, failures: type[Exception]) -> None:
+        self._security = security
+        self._sequence = sequence
+        self._service = service
+        self._errors = failures
+
+    def unwrap(self, message: bytes, body: int) -> tuple[bytes, int]:
+        """The plain arguments. `GarbageArguments` for what was changed, cut, or belongs to another call."""
+        try:
+            return open_body(self._security, self._service, self._sequence, message, body), 4
+        except (ValueError, self._errors):
+            raise GarbageArguments from None
+
+    def wrap(self, result: bytes) -> bytes:
+        """The result as it travels."""
+        return seal_body(self._security, self._service, self._sequence, result)
+
+
+def seal_body(security: Any, service: int, sequence: int, plain: bytes) -> bytes:
+    """`plain`, signed or encrypted together with the sequence number of its call."""
+    body = word(sequence) + plain
+    if service == INTEGRITY:
+        return opaque(body) + opaque(security.get_signature(body))
+    return opaque(security.wrap(body, True).message)
+
+
+def open_body(security: Any, service: int, sequence: int, message: bytes, at: int) -> bytes:
+    """The sequence number and plain bytes behind a protected body that begins at `at` and ends with the message.
+
+    ValueError, or the library's error, for anything else than the peer has sealed for this call.
+    """
+    body, end = take_opaque(message, at)
+    if service == INTEGRITY:
+        signature, end = take_opaque(message, end)
+        security.verify_signature(body, signature)
+    else:
+        # The library may change the bytes it is given: they are a copy of ours already.
+        opened = security.unwrap(body)
+        if not opened.encrypted:
+            raise ValueError("signed where it should be encrypted")
+        body = opened.message
+    if end != len(message) or body[:4] != word(sequence):
+        raise ValueError("belongs to another call")
+    return bytes(body)
