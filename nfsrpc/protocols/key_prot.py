@@ -467,9 +467,8 @@ def decode_cryptkeyres(data: bytes, pos: int, limits: _Limits) -> tuple[cryptkey
         v = _new(cryptkeyres)
         v.deskey = None
         at = _cryptkeyres_1
-        (x1,) = _cryptkeyres_1.unpack_from(data, pos)
-        v.status = _keystatus_values[x1]
-        d = v.status
+        (d,) = _cryptkeyres_1.unpack_from(data, pos)
+        v.status = _keystatus_values[d]
         if d == 0:  # KEY_SUCCESS
             pos += 4
             at = _cryptkeyarg_1
@@ -527,12 +526,11 @@ def encode_getcredres(v: getcredres, out: list[bytes]) -> None:
         if d == 0:  # KEY_SUCCESS
             at = _getcredres_0
             u1: _Any = v.cred
-            r2 = u1
-            a3 = r2.gids
-            n4 = len(a3)
-            if n4 > 16:
-                _check_length('cred.gids', n4, 16)
-            out += _getcredres_0.pack(_keystatus_values[d], r2.uid, r2.gid, n4), _encode_words('I', a3, 'cred.gids')
+            a2 = u1.gids
+            n3 = len(a2)
+            if n3 > 16:
+                _check_length('cred.gids', n3, 16)
+            out += _getcredres_0.pack(_keystatus_values[d], u1.uid, u1.gid, n3), _encode_words('I', a2, 'cred.gids')
         else:
             at = _cryptkeyres_1
             out.append(_cryptkeyres_1.pack(_keystatus_values[d]))
@@ -546,22 +544,21 @@ def decode_getcredres(data: bytes, pos: int, limits: _Limits) -> tuple[getcredre
         v = _new(getcredres)
         v.cred = None
         at = _cryptkeyres_1
-        (x1,) = _cryptkeyres_1.unpack_from(data, pos)
-        v.status = _keystatus_values[x1]
-        d = v.status
+        (d,) = _cryptkeyres_1.unpack_from(data, pos)
+        v.status = _keystatus_values[d]
         if d == 0:  # KEY_SUCCESS
-            v.cred = r2 = _new(unixcred)
+            v.cred = r1 = _new(unixcred)
             pos += 4
             at = _getcredres_1
-            (r2.uid, r2.gid, n3,) = _getcredres_1.unpack_from(data, pos)
+            (r1.uid, r1.gid, n2,) = _getcredres_1.unpack_from(data, pos)
             pos += 12
             at = ""
-            if n3 > 16:
-                raise _too_long('cred.gids', n3, 16, pos - 4)
-            _check_count('cred.gids', n3, 4, data, pos, limits)
+            if n2 > 16:
+                raise _too_long('cred.gids', n2, 16, pos - 4)
+            _check_count('cred.gids', n2, 4, data, pos, limits)
             at = 'cred.gids'
-            r2.gids = list(_decode_words('I', n3, data, pos))
-            pos += n3 * 4
+            r1.gids = list(_decode_words('I', n2, data, pos))
+            pos += n2 * 4
             return v, pos
         else:
             return v, pos + 4
@@ -620,16 +617,15 @@ def encode_key_netstres(v: key_netstres, out: list[bytes]) -> None:
         if d == 0:  # KEY_SUCCESS
             at = _key_netstres_0
             u1: _Any = v.knet
-            r2 = u1
-            s3 = r2.st_netname
-            if s3.__class__ is not bytes:
-                s3 = _as_bytes(s3, 'knet.st_netname')
-            n4 = len(s3)
-            if n4 > 255:
-                _check_length('knet.st_netname', n4, 255)
-            if len(r2.st_priv_key) != 48 or len(r2.st_pub_key) != 48:
+            s2 = u1.st_netname
+            if s2.__class__ is not bytes:
+                s2 = _as_bytes(s2, 'knet.st_netname')
+            n3 = len(s2)
+            if n3 > 255:
+                _check_length('knet.st_netname', n3, 255)
+            if len(u1.st_priv_key) != 48 or len(u1.st_pub_key) != 48:
                 raise _XdrEncodeError("an item does not fit")
-            out += _key_netstres_0.pack(_keystatus_values[d], r2.st_priv_key, r2.st_pub_key, n4), s3, _PAD[n4 & 3]
+            out += _key_netstres_0.pack(_keystatus_values[d], u1.st_priv_key, u1.st_pub_key, n3), s2, _PAD[n3 & 3]
         else:
             at = _cryptkeyres_1
             out.append(_cryptkeyres_1.pack(_keystatus_values[d]))
@@ -643,23 +639,22 @@ def decode_key_netstres(data: bytes, pos: int, limits: _Limits) -> tuple[key_net
         v = _new(key_netstres)
         v.knet = None
         at = _cryptkeyres_1
-        (x1,) = _cryptkeyres_1.unpack_from(data, pos)
-        v.status = _keystatus_values[x1]
-        d = v.status
+        (d,) = _cryptkeyres_1.unpack_from(data, pos)
+        v.status = _keystatus_values[d]
         if d == 0:  # KEY_SUCCESS
-            v.knet = r2 = _new(key_netstarg)
+            v.knet = r1 = _new(key_netstarg)
             pos += 4
             at = _key_netstres_1
-            (r2.st_priv_key, r2.st_pub_key, n3,) = _key_netstres_1.unpack_from(data, pos)
+            (r1.st_priv_key, r1.st_pub_key, n2,) = _key_netstres_1.unpack_from(data, pos)
             pos += 100
             at = ""
-            if n3 > 255:
-                raise _too_long('knet.st_netname', n3, 255, pos - 4)
-            e4 = pos + n3
-            r2.st_netname = data[pos:e4]
-            pos = e4 + (-n3 & 3)
-            if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
-                _check_tail('knet.st_netname', data, e4, n3, limits)
+            if n2 > 255:
+                raise _too_long('knet.st_netname', n2, 255, pos - 4)
+            e3 = pos + n2
+            r1.st_netname = data[pos:e3]
+            pos = e3 + (-n2 & 3)
+            if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
+                _check_tail('knet.st_netname', data, e3, n2, limits)
             return v, pos
         else:
             return v, pos + 4

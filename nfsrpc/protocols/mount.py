@@ -219,8 +219,8 @@ def decode_fhstatus(data: bytes, pos: int, limits: _Limits) -> tuple[fhstatus, i
         v = _new(fhstatus)
         v.directory = None
         at = _fhstatus_1
-        (v.status,) = _fhstatus_1.unpack_from(data, pos)
-        d = v.status
+        (d,) = _fhstatus_1.unpack_from(data, pos)
+        v.status = d
         if d == 0:  # 0
             pos += 4
             at = _fhstatus_2

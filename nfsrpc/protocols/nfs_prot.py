@@ -818,11 +818,10 @@ def encode_attrstat(v: attrstat, out: list[bytes]) -> None:
         if d == 0:  # NFS_OK
             at = _attrstat_0
             u1: _Any = v.attributes
-            r2 = u1
-            r3 = r2.atime
-            r4 = r2.mtime
-            r5 = r2.ctime
-            out.append(_attrstat_0.pack(_nfsstat_values[d], _ftype_values[r2.type], r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r3.seconds, r3.useconds, r4.seconds, r4.useconds, r5.seconds, r5.useconds))
+            r2 = u1.atime
+            r3 = u1.mtime
+            r4 = u1.ctime
+            out.append(_attrstat_0.pack(_nfsstat_values[d], _ftype_values[u1.type], u1.mode, u1.nlink, u1.uid, u1.gid, u1.size, u1.blocksize, u1.rdev, u1.blocks, u1.fsid, u1.fileid, r2.seconds, r2.useconds, r3.seconds, r3.useconds, r4.seconds, r4.useconds))
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -836,18 +835,17 @@ def decode_attrstat(data: bytes, pos: int, limits: _Limits) -> tuple[attrstat, i
         v = _new(attrstat)
         v.attributes = None
         at = _attrstat_1
-        (x1,) = _attrstat_1.unpack_from(data, pos)
-        v.status = _nfsstat_values[x1]
-        d = v.status
+        (d,) = _attrstat_1.unpack_from(data, pos)
+        v.status = _nfsstat_values[d]
         if d == 0:  # NFS_OK
-            v.attributes = r2 = _new(fattr)
-            r2.atime = r4 = _new(nfstime)
-            r2.mtime = r5 = _new(nfstime)
-            r2.ctime = r6 = _new(nfstime)
+            v.attributes = r1 = _new(fattr)
+            r1.atime = r3 = _new(nfstime)
+            r1.mtime = r4 = _new(nfstime)
+            r1.ctime = r5 = _new(nfstime)
             pos += 4
             at = _attrstat_2
-            (x3, r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r4.seconds, r4.useconds, r5.seconds, r5.useconds, r6.seconds, r6.useconds,) = _attrstat_2.unpack_from(data, pos)
-            r2.type = _ftype_values[x3]
+            (x2, r1.mode, r1.nlink, r1.uid, r1.gid, r1.size, r1.blocksize, r1.rdev, r1.blocks, r1.fsid, r1.fileid, r3.seconds, r3.useconds, r4.seconds, r4.useconds, r5.seconds, r5.useconds,) = _attrstat_2.unpack_from(data, pos)
+            r1.type = _ftype_values[x2]
             return v, pos + 68
         else:
             return v, pos + 4
@@ -974,14 +972,13 @@ def encode_diropres(v: diropres, out: list[bytes]) -> None:
         if d == 0:  # NFS_OK
             at = _diropres_0
             u1: _Any = v.diropres
-            r2 = u1
-            r3 = r2.attributes
-            r4 = r3.atime
-            r5 = r3.mtime
-            r6 = r3.ctime
-            if len(r2.file.data) != 32:
+            r2 = u1.attributes
+            r3 = r2.atime
+            r4 = r2.mtime
+            r5 = r2.ctime
+            if len(u1.file.data) != 32:
                 raise _XdrEncodeError("an item does not fit")
-            out.append(_diropres_0.pack(_nfsstat_values[d], r2.file.data, _ftype_values[r3.type], r3.mode, r3.nlink, r3.uid, r3.gid, r3.size, r3.blocksize, r3.rdev, r3.blocks, r3.fsid, r3.fileid, r4.seconds, r4.useconds, r5.seconds, r5.useconds, r6.seconds, r6.useconds))
+            out.append(_diropres_0.pack(_nfsstat_values[d], u1.file.data, _ftype_values[r2.type], r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r3.seconds, r3.useconds, r4.seconds, r4.useconds, r5.seconds, r5.useconds))
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -995,20 +992,19 @@ def decode_diropres(data: bytes, pos: int, limits: _Limits) -> tuple[diropres, i
         v = _new(diropres)
         v.diropres = None
         at = _attrstat_1
-        (x1,) = _attrstat_1.unpack_from(data, pos)
-        v.status = _nfsstat_values[x1]
-        d = v.status
+        (d,) = _attrstat_1.unpack_from(data, pos)
+        v.status = _nfsstat_values[d]
         if d == 0:  # NFS_OK
-            v.diropres = r2 = _new(diropokres)
-            r2.file = r3 = _new(nfs_fh)
-            r2.attributes = r4 = _new(fattr)
-            r4.atime = r6 = _new(nfstime)
-            r4.mtime = r7 = _new(nfstime)
-            r4.ctime = r8 = _new(nfstime)
+            v.diropres = r1 = _new(diropokres)
+            r1.file = r2 = _new(nfs_fh)
+            r1.attributes = r3 = _new(fattr)
+            r3.atime = r5 = _new(nfstime)
+            r3.mtime = r6 = _new(nfstime)
+            r3.ctime = r7 = _new(nfstime)
             pos += 4
             at = _diropres_1
-            (r3.data, x5, r4.mode, r4.nlink, r4.uid, r4.gid, r4.size, r4.blocksize, r4.rdev, r4.blocks, r4.fsid, r4.fileid, r6.seconds, r6.useconds, r7.seconds, r7.useconds, r8.seconds, r8.useconds,) = _diropres_1.unpack_from(data, pos)
-            r4.type = _ftype_values[x5]
+            (r2.data, x4, r3.mode, r3.nlink, r3.uid, r3.gid, r3.size, r3.blocksize, r3.rdev, r3.blocks, r3.fsid, r3.fileid, r5.seconds, r5.useconds, r6.seconds, r6.useconds, r7.seconds, r7.useconds,) = _diropres_1.unpack_from(data, pos)
+            r3.type = _ftype_values[x4]
             return v, pos + 100
         else:
             return v, pos + 4
@@ -1047,22 +1043,21 @@ def decode_readlinkres(data: bytes, pos: int, limits: _Limits) -> tuple[readlink
         v = _new(readlinkres)
         v.data = None
         at = _attrstat_1
-        (x1,) = _attrstat_1.unpack_from(data, pos)
-        v.status = _nfsstat_values[x1]
-        d = v.status
+        (d,) = _attrstat_1.unpack_from(data, pos)
+        v.status = _nfsstat_values[d]
         if d == 0:  # NFS_OK
             pos += 4
             at = _readlinkres_1
-            (n2,) = _readlinkres_1.unpack_from(data, pos)
+            (n1,) = _readlinkres_1.unpack_from(data, pos)
             pos += 4
             at = ""
-            if n2 > 1024:
-                raise _too_long('data', n2, 1024, pos - 4)
-            e3 = pos + n2
-            v.data = data[pos:e3]
-            pos = e3 + (-n2 & 3)
-            if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
-                _check_tail('data', data, e3, n2, limits)
+            if n1 > 1024:
+                raise _too_long('data', n1, 1024, pos - 4)
+            e2 = pos + n1
+            v.data = data[pos:e2]
+            pos = e2 + (-n1 & 3)
+            if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+                _check_tail('data', data, e2, n1, limits)
             return v, pos
         else:
             return v, pos + 4
@@ -1154,18 +1149,17 @@ def encode_readres(v: readres, out: list[bytes]) -> None:
         if d == 0:  # NFS_OK
             at = _readres_0
             u1: _Any = v.reply
-            r2 = u1
-            r3 = r2.attributes
-            r4 = r3.atime
-            r5 = r3.mtime
-            r6 = r3.ctime
-            s7 = r2.data
-            if s7.__class__ is not bytes:
-                s7 = _as_bytes(s7, 'reply.data')
-            n8 = len(s7)
-            if n8 > 8192:
-                _check_length('reply.data', n8, 8192)
-            out += _readres_0.pack(_nfsstat_values[d], _ftype_values[r3.type], r3.mode, r3.nlink, r3.uid, r3.gid, r3.size, r3.blocksize, r3.rdev, r3.blocks, r3.fsid, r3.fileid, r4.seconds, r4.useconds, r5.seconds, r5.useconds, r6.seconds, r6.useconds, n8), s7, _PAD[n8 & 3]
+            r2 = u1.attributes
+            r3 = r2.atime
+            r4 = r2.mtime
+            r5 = r2.ctime
+            s6 = u1.data
+            if s6.__class__ is not bytes:
+                s6 = _as_bytes(s6, 'reply.data')
+            n7 = len(s6)
+            if n7 > 8192:
+                _check_length('reply.data', n7, 8192)
+            out += _readres_0.pack(_nfsstat_values[d], _ftype_values[r2.type], r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r3.seconds, r3.useconds, r4.seconds, r4.useconds, r5.seconds, r5.useconds, n7), s6, _PAD[n7 & 3]
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -1179,28 +1173,27 @@ def decode_readres(data: bytes, pos: int, limits: _Limits) -> tuple[readres, int
         v = _new(readres)
         v.reply = None
         at = _attrstat_1
-        (x1,) = _attrstat_1.unpack_from(data, pos)
-        v.status = _nfsstat_values[x1]
-        d = v.status
+        (d,) = _attrstat_1.unpack_from(data, pos)
+        v.status = _nfsstat_values[d]
         if d == 0:  # NFS_OK
-            v.reply = r2 = _new(readokres)
-            r2.attributes = r3 = _new(fattr)
-            r3.atime = r5 = _new(nfstime)
-            r3.mtime = r6 = _new(nfstime)
-            r3.ctime = r7 = _new(nfstime)
+            v.reply = r1 = _new(readokres)
+            r1.attributes = r2 = _new(fattr)
+            r2.atime = r4 = _new(nfstime)
+            r2.mtime = r5 = _new(nfstime)
+            r2.ctime = r6 = _new(nfstime)
             pos += 4
             at = _readres_1
-            (x4, r3.mode, r3.nlink, r3.uid, r3.gid, r3.size, r3.blocksize, r3.rdev, r3.blocks, r3.fsid, r3.fileid, r5.seconds, r5.useconds, r6.seconds, r6.useconds, r7.seconds, r7.useconds, n8,) = _readres_1.unpack_from(data, pos)
-            r3.type = _ftype_values[x4]
+            (x3, r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r4.seconds, r4.useconds, r5.seconds, r5.useconds, r6.seconds, r6.useconds, n7,) = _readres_1.unpack_from(data, pos)
+            r2.type = _ftype_values[x3]
             pos += 72
             at = ""
-            if n8 > 8192:
-                raise _too_long('reply.data', n8, 8192, pos - 4)
-            e9 = pos + n8
-            r2.data = data[pos:e9]
-            pos = e9 + (-n8 & 3)
-            if pos > len(data) or data[e9:pos] != _PAD[n8 & 3]:
-                _check_tail('reply.data', data, e9, n8, limits)
+            if n7 > 8192:
+                raise _too_long('reply.data', n7, 8192, pos - 4)
+            e8 = pos + n7
+            r1.data = data[pos:e8]
+            pos = e8 + (-n7 & 3)
+            if pos > len(data) or data[e8:pos] != _PAD[n7 & 3]:
+                _check_tail('reply.data', data, e8, n7, limits)
             return v, pos
         else:
             return v, pos + 4
@@ -1653,14 +1646,13 @@ def encode_readdirres(v: readdirres, out: list[bytes]) -> None:
         if d == 0:  # NFS_OK
             at = _readdirres_0
             u1: _Any = v.reply
-            r2 = u1
-            p3 = r2.entries
-            out.append(_readdirres_0.pack(_nfsstat_values[d], p3 is not None))
-            if p3 is not None:
+            p2 = u1.entries
+            out.append(_readdirres_0.pack(_nfsstat_values[d], p2 is not None))
+            if p2 is not None:
                 at = 'reply.entries'
-                encode_entry(p3, out)
+                encode_entry(p2, out)
             at = _readdirres_1
-            out.append(_readdirres_1.pack(_BOOL[r2.eof]))
+            out.append(_readdirres_1.pack(_BOOL[u1.eof]))
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -1674,25 +1666,24 @@ def decode_readdirres(data: bytes, pos: int, limits: _Limits) -> tuple[readdirre
         v = _new(readdirres)
         v.reply = None
         at = _attrstat_1
-        (x1,) = _attrstat_1.unpack_from(data, pos)
-        v.status = _nfsstat_values[x1]
-        d = v.status
+        (d,) = _attrstat_1.unpack_from(data, pos)
+        v.status = _nfsstat_values[d]
         if d == 0:  # NFS_OK
-            v.reply = r2 = _new(dirlist)
+            v.reply = r1 = _new(dirlist)
             pos += 4
             at = _readdirres_2
-            (x3,) = _readdirres_2.unpack_from(data, pos)
-            if x3 > 1:
-                _any_bool(x3, limits)
+            (x2,) = _readdirres_2.unpack_from(data, pos)
+            if x2 > 1:
+                _any_bool(x2, limits)
             pos += 4
-            if x3:
+            if x2:
                 at = 'reply.entries'
-                r2.entries, pos = decode_entry(data, pos, limits)
+                r1.entries, pos = decode_entry(data, pos, limits)
             else:
-                r2.entries = None
+                r1.entries = None
             at = _readdirres_1
-            (x4,) = _readdirres_1.unpack_from(data, pos)
-            r2.eof = x4 == 1 if x4 < 2 else _any_bool(x4, limits)
+            (x3,) = _readdirres_1.unpack_from(data, pos)
+            r1.eof = x3 == 1 if x3 < 2 else _any_bool(x3, limits)
             return v, pos + 4
         else:
             return v, pos + 4
@@ -1734,8 +1725,7 @@ def encode_statfsres(v: statfsres, out: list[bytes]) -> None:
         if d == 0:  # NFS_OK
             at = _statfsres_0
             u1: _Any = v.reply
-            r2 = u1
-            out.append(_statfsres_0.pack(_nfsstat_values[d], r2.tsize, r2.bsize, r2.blocks, r2.bfree, r2.bavail))
+            out.append(_statfsres_0.pack(_nfsstat_values[d], u1.tsize, u1.bsize, u1.blocks, u1.bfree, u1.bavail))
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -1749,14 +1739,13 @@ def decode_statfsres(data: bytes, pos: int, limits: _Limits) -> tuple[statfsres,
         v = _new(statfsres)
         v.reply = None
         at = _attrstat_1
-        (x1,) = _attrstat_1.unpack_from(data, pos)
-        v.status = _nfsstat_values[x1]
-        d = v.status
+        (d,) = _attrstat_1.unpack_from(data, pos)
+        v.status = _nfsstat_values[d]
         if d == 0:  # NFS_OK
-            v.reply = r2 = _new(statfsokres)
+            v.reply = r1 = _new(statfsokres)
             pos += 4
             at = _statfsres_1
-            (r2.tsize, r2.bsize, r2.blocks, r2.bfree, r2.bavail,) = _statfsres_1.unpack_from(data, pos)
+            (r1.tsize, r1.bsize, r1.blocks, r1.bfree, r1.bavail,) = _statfsres_1.unpack_from(data, pos)
             return v, pos + 20
         else:
             return v, pos + 4

@@ -632,8 +632,7 @@ def encode_accepted_data(v: accepted_data, out: list[bytes]) -> None:
         elif d == 2:  # PROG_MISMATCH
             at = _accepted_data_1
             u1: _Any = v.mismatch_info
-            r2 = u1
-            out.append(_accepted_data_1.pack(_accept_stat_values[d], r2.low, r2.high))
+            out.append(_accepted_data_1.pack(_accept_stat_values[d], u1.low, u1.high))
         else:
             at = _accepted_data_0
             out.append(_accepted_data_0.pack(_accept_stat_values[d]))
@@ -647,16 +646,15 @@ def decode_accepted_data(data: bytes, pos: int, limits: _Limits) -> tuple[accept
         v = _new(accepted_data)
         v.mismatch_info = None
         at = _accepted_data_0
-        (x1,) = _accepted_data_0.unpack_from(data, pos)
-        v.stat = _accept_stat_values[x1]
-        d = v.stat
+        (d,) = _accepted_data_0.unpack_from(data, pos)
+        v.stat = _accept_stat_values[d]
         if d == 0:  # SUCCESS
             return v, pos + 4
         elif d == 2:  # PROG_MISMATCH
-            v.mismatch_info = r2 = _new(version_range)
+            v.mismatch_info = r1 = _new(version_range)
             pos += 4
             at = _accepted_data_2
-            (r2.low, r2.high,) = _accepted_data_2.unpack_from(data, pos)
+            (r1.low, r1.high,) = _accepted_data_2.unpack_from(data, pos)
             return v, pos + 8
         else:
             return v, pos + 4
@@ -718,12 +716,11 @@ def encode_rejected_reply(v: rejected_reply, out: list[bytes]) -> None:
         if d == 0:  # RPC_MISMATCH
             at = _rejected_reply_0
             u1: _Any = v.mismatch_info
-            r2 = u1
-            out.append(_rejected_reply_0.pack(_reject_stat_values[d], r2.low, r2.high))
+            out.append(_rejected_reply_0.pack(_reject_stat_values[d], u1.low, u1.high))
         elif d == 1:  # AUTH_ERROR
             at = _rejected_reply_1
-            u3: _Any = v.why
-            out.append(_rejected_reply_1.pack(_reject_stat_values[d], _auth_stat_values[u3]))
+            u2: _Any = v.why
+            out.append(_rejected_reply_1.pack(_reject_stat_values[d], _auth_stat_values[u2]))
         else:
             raise _XdrEncodeError(f"{d!r} has no arm", path='stat')
     except _ENCODE_FAILURES as failure:
@@ -736,20 +733,19 @@ def decode_rejected_reply(data: bytes, pos: int, limits: _Limits) -> tuple[rejec
         v = _new(rejected_reply)
         v.mismatch_info = v.why = None
         at = _rejected_reply_2
-        (x1,) = _rejected_reply_2.unpack_from(data, pos)
-        v.stat = _reject_stat_values[x1]
-        d = v.stat
+        (d,) = _rejected_reply_2.unpack_from(data, pos)
+        v.stat = _reject_stat_values[d]
         if d == 0:  # RPC_MISMATCH
-            v.mismatch_info = r2 = _new(version_range)
+            v.mismatch_info = r1 = _new(version_range)
             pos += 4
             at = _accepted_data_2
-            (r2.low, r2.high,) = _accepted_data_2.unpack_from(data, pos)
+            (r1.low, r1.high,) = _accepted_data_2.unpack_from(data, pos)
             return v, pos + 8
         elif d == 1:  # AUTH_ERROR
             pos += 4
             at = _rejected_reply_3
-            (x3,) = _rejected_reply_3.unpack_from(data, pos)
-            v.why = _auth_stat_values[x3]
+            (x2,) = _rejected_reply_3.unpack_from(data, pos)
+            v.why = _auth_stat_values[x2]
             return v, pos + 4
         raise _XdrDecodeError(f"{d!r} has no arm in rejected_reply", offset=pos, path='stat')
     except _DECODE_FAILURES as failure:
@@ -768,23 +764,22 @@ def encode_reply_body(v: reply_body, out: list[bytes]) -> None:
         if d == 0:  # MSG_ACCEPTED
             at = _reply_body_0
             u1: _Any = v.areply
-            r2 = u1
-            r3 = r2.verf
-            s4 = r3.body
-            if s4.__class__ is not bytes:
-                s4 = _as_bytes(s4, 'areply.verf.body')
-            n5 = len(s4)
-            if n5 > 400:
-                _check_length('areply.verf.body', n5, 400)
-            out += _reply_body_0.pack(_reply_stat_values[d], r3.flavor, n5), s4, _PAD[n5 & 3]
+            r2 = u1.verf
+            s3 = r2.body
+            if s3.__class__ is not bytes:
+                s3 = _as_bytes(s3, 'areply.verf.body')
+            n4 = len(s3)
+            if n4 > 400:
+                _check_length('areply.verf.body', n4, 400)
+            out += _reply_body_0.pack(_reply_stat_values[d], r2.flavor, n4), s3, _PAD[n4 & 3]
             at = 'areply.reply_data'
-            encode_accepted_data(r2.reply_data, out)
+            encode_accepted_data(u1.reply_data, out)
         elif d == 1:  # MSG_DENIED
             at = _reply_body_1
-            u6: _Any = v.rreply
+            u5: _Any = v.rreply
             out.append(_reply_body_1.pack(_reply_stat_values[d]))
             at = 'rreply'
-            encode_rejected_reply(u6, out)
+            encode_rejected_reply(u5, out)
         else:
             raise _XdrEncodeError(f"{d!r} has no arm", path='stat')
     except _ENCODE_FAILURES as failure:
@@ -797,26 +792,25 @@ def decode_reply_body(data: bytes, pos: int, limits: _Limits) -> tuple[reply_bod
         v = _new(reply_body)
         v.areply = v.rreply = None
         at = _reply_body_1
-        (x1,) = _reply_body_1.unpack_from(data, pos)
-        v.stat = _reply_stat_values[x1]
-        d = v.stat
+        (d,) = _reply_body_1.unpack_from(data, pos)
+        v.stat = _reply_stat_values[d]
         if d == 0:  # MSG_ACCEPTED
-            v.areply = r2 = _new(accepted_reply)
-            r2.verf = r3 = _new(opaque_auth)
+            v.areply = r1 = _new(accepted_reply)
+            r1.verf = r2 = _new(opaque_auth)
             pos += 4
             at = _reply_body_2
-            (r3.flavor, n4,) = _reply_body_2.unpack_from(data, pos)
+            (r2.flavor, n3,) = _reply_body_2.unpack_from(data, pos)
             pos += 8
             at = ""
-            if n4 > 400:
-                raise _too_long('areply.verf.body', n4, 400, pos - 4)
-            e5 = pos + n4
-            r3.body = data[pos:e5]
-            pos = e5 + (-n4 & 3)
-            if pos > len(data) or data[e5:pos] != _PAD[n4 & 3]:
-                _check_tail('areply.verf.body', data, e5, n4, limits)
+            if n3 > 400:
+                raise _too_long('areply.verf.body', n3, 400, pos - 4)
+            e4 = pos + n3
+            r2.body = data[pos:e4]
+            pos = e4 + (-n3 & 3)
+            if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+                _check_tail('areply.verf.body', data, e4, n3, limits)
             at = 'areply.reply_data'
-            r2.reply_data, pos = decode_accepted_data(data, pos, limits)
+            r1.reply_data, pos = decode_accepted_data(data, pos, limits)
             return v, pos
         elif d == 1:  # MSG_DENIED
             pos += 4
@@ -841,30 +835,29 @@ def encode_rpc_msg_body(v: rpc_msg_body, out: list[bytes]) -> None:
         if d == 0:  # CALL
             at = _rpc_msg_body_0
             u1: _Any = v.cbody
-            r2 = u1
-            r3 = r2.cred
-            s4 = r3.body
-            if s4.__class__ is not bytes:
-                s4 = _as_bytes(s4, 'cbody.cred.body')
-            n5 = len(s4)
-            if n5 > 400:
-                _check_length('cbody.cred.body', n5, 400)
-            out += _rpc_msg_body_0.pack(_msg_type_values[d], r2.rpcvers, r2.prog, r2.vers, r2.proc, r3.flavor, n5), s4, _PAD[n5 & 3]
+            r2 = u1.cred
+            s3 = r2.body
+            if s3.__class__ is not bytes:
+                s3 = _as_bytes(s3, 'cbody.cred.body')
+            n4 = len(s3)
+            if n4 > 400:
+                _check_length('cbody.cred.body', n4, 400)
+            out += _rpc_msg_body_0.pack(_msg_type_values[d], u1.rpcvers, u1.prog, u1.vers, u1.proc, r2.flavor, n4), s3, _PAD[n4 & 3]
             at = _rpc_msg_body_1
-            r6 = r2.verf
-            s7 = r6.body
-            if s7.__class__ is not bytes:
-                s7 = _as_bytes(s7, 'cbody.verf.body')
-            n8 = len(s7)
-            if n8 > 400:
-                _check_length('cbody.verf.body', n8, 400)
-            out += _rpc_msg_body_1.pack(r6.flavor, n8), s7, _PAD[n8 & 3]
+            r5 = u1.verf
+            s6 = r5.body
+            if s6.__class__ is not bytes:
+                s6 = _as_bytes(s6, 'cbody.verf.body')
+            n7 = len(s6)
+            if n7 > 400:
+                _check_length('cbody.verf.body', n7, 400)
+            out += _rpc_msg_body_1.pack(r5.flavor, n7), s6, _PAD[n7 & 3]
         elif d == 1:  # REPLY
             at = _rpc_msg_body_2
-            u9: _Any = v.rbody
+            u8: _Any = v.rbody
             out.append(_rpc_msg_body_2.pack(_msg_type_values[d]))
             at = 'rbody'
-            encode_reply_body(u9, out)
+            encode_reply_body(u8, out)
         else:
             raise _XdrEncodeError(f"{d!r} has no arm", path='mtype')
     except _ENCODE_FAILURES as failure:
@@ -877,36 +870,35 @@ def decode_rpc_msg_body(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_msg
         v = _new(rpc_msg_body)
         v.cbody = v.rbody = None
         at = _rpc_msg_body_2
-        (x1,) = _rpc_msg_body_2.unpack_from(data, pos)
-        v.mtype = _msg_type_values[x1]
-        d = v.mtype
+        (d,) = _rpc_msg_body_2.unpack_from(data, pos)
+        v.mtype = _msg_type_values[d]
         if d == 0:  # CALL
-            v.cbody = r2 = _new(call_body)
-            r2.cred = r3 = _new(opaque_auth)
+            v.cbody = r1 = _new(call_body)
+            r1.cred = r2 = _new(opaque_auth)
             pos += 4
             at = _rpc_msg_body_3
-            (r2.rpcvers, r2.prog, r2.vers, r2.proc, r3.flavor, n4,) = _rpc_msg_body_3.unpack_from(data, pos)
+            (r1.rpcvers, r1.prog, r1.vers, r1.proc, r2.flavor, n3,) = _rpc_msg_body_3.unpack_from(data, pos)
             pos += 24
             at = ""
-            if n4 > 400:
-                raise _too_long('cbody.cred.body', n4, 400, pos - 4)
-            e5 = pos + n4
-            r3.body = data[pos:e5]
-            pos = e5 + (-n4 & 3)
-            if pos > len(data) or data[e5:pos] != _PAD[n4 & 3]:
-                _check_tail('cbody.cred.body', data, e5, n4, limits)
-            r2.verf = r6 = _new(opaque_auth)
+            if n3 > 400:
+                raise _too_long('cbody.cred.body', n3, 400, pos - 4)
+            e4 = pos + n3
+            r2.body = data[pos:e4]
+            pos = e4 + (-n3 & 3)
+            if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+                _check_tail('cbody.cred.body', data, e4, n3, limits)
+            r1.verf = r5 = _new(opaque_auth)
             at = _rpc_msg_body_1
-            (r6.flavor, n7,) = _rpc_msg_body_1.unpack_from(data, pos)
+            (r5.flavor, n6,) = _rpc_msg_body_1.unpack_from(data, pos)
             pos += 8
             at = ""
-            if n7 > 400:
-                raise _too_long('cbody.verf.body', n7, 400, pos - 4)
-            e8 = pos + n7
-            r6.body = data[pos:e8]
-            pos = e8 + (-n7 & 3)
-            if pos > len(data) or data[e8:pos] != _PAD[n7 & 3]:
-                _check_tail('cbody.verf.body', data, e8, n7, limits)
+            if n6 > 400:
+                raise _too_long('cbody.verf.body', n6, 400, pos - 4)
+            e7 = pos + n6
+            r5.body = data[pos:e7]
+            pos = e7 + (-n6 & 3)
+            if pos > len(data) or data[e7:pos] != _PAD[n6 & 3]:
+                _check_tail('cbody.verf.body', data, e7, n6, limits)
             return v, pos
         elif d == 1:  # REPLY
             pos += 4

@@ -263,21 +263,19 @@ def encode_rpc_gss_cred_t(v: rpc_gss_cred_t, out: list[bytes]) -> None:
         if d == 1:  # RPCSEC_GSS_VERS_1
             at = _rpc_gss_cred_t_0
             u1: _Any = v.rgc_cred_v1
-            r2 = u1
-            s3 = r2.handle
-            if s3.__class__ is not bytes:
-                s3 = _as_bytes(s3, 'rgc_cred_v1.handle')
-            n4 = len(s3)
-            out += _rpc_gss_cred_t_0.pack(d, _rpc_gss_proc_t_values[r2.gss_proc], r2.seq_num, _rpc_gss_service_t_values[r2.service], n4), s3, _PAD[n4 & 3]
+            s2 = u1.handle
+            if s2.__class__ is not bytes:
+                s2 = _as_bytes(s2, 'rgc_cred_v1.handle')
+            n3 = len(s2)
+            out += _rpc_gss_cred_t_0.pack(d, _rpc_gss_proc_t_values[u1.gss_proc], u1.seq_num, _rpc_gss_service_t_values[u1.service], n3), s2, _PAD[n3 & 3]
         elif d == 2:  # RPCSEC_GSS_VERS_2
             at = _rpc_gss_cred_t_1
-            u5: _Any = v.rgc_cred_v2
-            r6 = u5
-            s7 = r6.handle
-            if s7.__class__ is not bytes:
-                s7 = _as_bytes(s7, 'rgc_cred_v2.handle')
-            n8 = len(s7)
-            out += _rpc_gss_cred_t_1.pack(d, _rpc_gss_proc_t_values[r6.gss_proc], r6.seq_num, _rpc_gss_service_t_values[r6.service], n8), s7, _PAD[n8 & 3]
+            u4: _Any = v.rgc_cred_v2
+            s5 = u4.handle
+            if s5.__class__ is not bytes:
+                s5 = _as_bytes(s5, 'rgc_cred_v2.handle')
+            n6 = len(s5)
+            out += _rpc_gss_cred_t_1.pack(d, _rpc_gss_proc_t_values[u4.gss_proc], u4.seq_num, _rpc_gss_service_t_values[u4.service], n6), s5, _PAD[n6 & 3]
         else:
             raise _XdrEncodeError(f"{d!r} has no arm", path='rgc_version')
     except _ENCODE_FAILURES as failure:
@@ -290,8 +288,8 @@ def decode_rpc_gss_cred_t(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_g
         v = _new(rpc_gss_cred_t)
         v.rgc_cred_v1 = v.rgc_cred_v2 = None
         at = _rpc_gss_cred_t_2
-        (v.rgc_version,) = _rpc_gss_cred_t_2.unpack_from(data, pos)
-        d = v.rgc_version
+        (d,) = _rpc_gss_cred_t_2.unpack_from(data, pos)
+        v.rgc_version = d
         if d == 1:  # RPCSEC_GSS_VERS_1
             v.rgc_cred_v1 = r1 = _new(rpc_gss_cred_vers_t)
             pos += 4

@@ -285,9 +285,13 @@ class DecodeWriter(FunctionWriter):
         arms = [attribute(f.name) for f in self.fields_of(union)]
         if arms:
             self.add(" = ".join(f"v.{name}" for name in arms) + " = None")
-        self.write_value(union.discriminant.type, f"v.{tag}", tag)
+        allowed = allowed_values(kind, self.module.use)
+        self.pending.append(Item(word_code(kind), tag, "d", allowed))
+        if isinstance(kind, Boolean):
+            self.conversions += [f"d = d if d < 2 else {self.module.use('any_bool')}(d, limits)", f"v.{tag} = d == 1"]
+        else:
+            self.conversions.append(f"v.{tag} = {allowed}[d]" if allowed else f"v.{tag} = d")
         self.flush()
-        self.add(f"d = v.{tag}")
         after_tag = self.behind
         word = "if"
         for arm in union.arms:

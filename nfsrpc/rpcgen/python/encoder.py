@@ -221,7 +221,7 @@ class EncodeWriter(FunctionWriter):
     def write_inlined(self, struct: StructType, value: str, path: str) -> None:
         """Write the fields of a nested struct as if they were this one's own, so that they join its runs."""
         nested = value
-        if len(struct.fields) > 1:
+        if len(struct.fields) > 1 and not value.isidentifier():
             nested = self.local("r")
             self.preparations.append(f"{nested} = {value}")
         self.write_fields(struct, nested, path)
