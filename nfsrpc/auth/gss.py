@@ -6,6 +6,8 @@ spoken if asked for, with version 1 for servers that refuse it.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from math import inf
 from typing import Any
 
 from nfsrpc.protocols import rpcsec_gss as gss
@@ -100,11 +102,16 @@ class GssSession:
     def handshake(self, program: int, version: int) -> Handshake | None:
         """Sets a context up unless there is one with time and sequence numbers left."""
         context = self._context
-        if context is not None and context.sequence < MAXSEQ and self._credential.clock() < context.expires:
+        if context is not None and context.sequence < MAXSEQ - 1 and self._credential.clock() < context.expires:
             return None
         return self._set_up(program, version)
 
     def _set_up(self, program: int, version: int) -> Handshake:
+        # Servers by libtirpc and libgssrpc have room for one context on each socket: the old one has to go first.
+        farewell = self.farewell()
+        if farewell is not None:
+            with suppress(AuthRefused):
+                yield farewell
         if self._version > gss.RPCSEC_GSS_VERS_1:
             try:
                 yield from self._establish(program, version)
@@ -181,7 +188,9 @@ class GssSession:
         if stat not in (auth_stat.RPCSEC_GSS_CREDPROBLEM, auth_stat.RPCSEC_GSS_CTXPROBLEM):
             return False
         if isinstance(used, _GssCall) and used.context is self._context:
-            self._context = None
+            used.context.expires = -inf
+            if stat == auth_stat.RPCSEC_GSS_CREDPROBLEM:
+                self._context = None
         return True
 
     def farewell(self) -> ControlCall | None:

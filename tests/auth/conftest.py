@@ -1,27 +1,5 @@
 """A Kerberos realm for the tests of one process."""
 
-import os
-from collections.abc import Iterator
+from realm_fixtures import realm, running_realm
 
-import pytest
-from kerberos import Realm
-
-
-@pytest.fixture(scope="session")
-def running_realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
-    pytest.importorskip("gssapi", reason="needs python-gssapi")
-    realm = Realm(tmp_path_factory.mktemp("realm"))
-    try:
-        realm.start()
-        yield realm
-    finally:
-        realm.stop()
-
-
-@pytest.fixture
-def realm(running_realm: Realm, monkeypatch: pytest.MonkeyPatch) -> Realm:
-    """The realm, with this process (and its children) inside it."""
-    for name, value in running_realm.environment.items():
-        if os.environ.get(name) != value:
-            monkeypatch.setenv(name, value)
-    return running_realm
+__all__ = ["realm", "running_realm"]
