@@ -93,7 +93,7 @@ def test_copy_goes_on_while_the_server_is_killed(kernel_client, make_server, sou
             server.start()
 
     copied = kernel_client.run(
-        server, proto, f"cp -av {source_tree} copy", on_line=count, timeout=COPY_LIMIT + 10 * kills
+        server, proto, f"cp -av {source_tree} copy", on_line=count, timeout=COPY_LIMIT + 30 * kills
     )
     assert copied.status == 0, copied
     assert seen > max(kill_at)
