@@ -6,6 +6,7 @@ turn instead of once per call, and nothing is ever acknowledged before it is
 on stable storage.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -25,12 +26,15 @@ class Work(Protocol):
     def step(self) -> AbstractContextManager[None]:
         """One call inside a changing unit: an exception that leaves the block undoes that call alone."""
 
-    def recall(self, key: bytes) -> bytes | None:
-        """The result remembered under `key` (see `remember`), also from before a crash; None if there is none."""
+    def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The results there are under `keys` (see `remember`), also from before a crash.
+
+        One that is older than its lifetime is no result: the call is another one, of a client that counts anew.
+        """
 
     def remember(self, key: bytes, client: bytes, result: bytes) -> None:
         """Keep `result` under `key` as part of this unit.
 
-        Entries are kept for at least 120 s of the server's uptime, and the
-        number kept for one `client` is bounded.
+        Entries are kept for 120 s of the server's uptime, and the number kept
+        for one `client` is bounded.
         """

@@ -51,10 +51,10 @@ def check(path, twin_path, seed, count):
     volume = Volume.open(path, limits=workload["LIMITS"])
     with volume.work(changing=False):
         found = workload["tree"](volume)
-    one_more = volume.recall(workload["key_of"](seed, count)) is not None
+    one_more = bool(volume.recall([workload["key_of"](seed, count)]))
     assert found == (after if one_more else before)
     for number in range(count):
-        assert volume.recall(workload["key_of"](seed, number)) == str(number).encode()
+        assert volume.recall([key := workload["key_of"](seed, number)]) == {key: str(number).encode()}
     # It goes on working, from where it is.
     for number in range(count + one_more, count + one_more + 3):
         workload["run_unit"](volume, seed, number)

@@ -64,7 +64,7 @@ def test_a_sync_that_fails(filled, once, monkeypatch, function, code):
     assert contents(volume, b"old") == b"o" * 10000
     with volume.work(changing=True):
         assert volume.getattr(node) == before
-        assert volume.recall(b"key") is None
+        assert volume.recall([b"key"]) == {}
         with pytest.raises(OSError) as caught:
             volume.getattr(fresh.ufid)
         assert caught.value.errno == errno.ESTALE
@@ -161,6 +161,55 @@ def test_the_commit_itself_fails(filled, once, monkeypatch, done):
     assert not done or contents(volume, b"new") == b"data"
     volume.close()
     assert [finding for finding in check_volume(volume.path) if not finding.leftover] == []
+
+
+def test_the_end_of_a_reading_unit_fails(filled, once, monkeypatch):
+    """The transaction that stayed open is in nobody's way."""
+    volume, node = filled
+    plain = Database.run
+
+    def run(self, statement, values=()):
+        if statement == schema.COMMIT:
+            raise OSError(errno.EIO, "no")
+        return plain(self, statement, values)
+
+    for changing in (False, True):
+        volume.begin(False)
+        volume.getattr(node)
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "run", run)
+            with pytest.raises(OSError):
+                volume.commit()
+        volume.abort()
+        with volume.work(changing=changing):
+            assert volume.getattr(node).size == 10000
+
+
+@pytest.mark.parametrize("statement", [schema.COMMIT, schema.BEGIN, schema.VERSION])
+def test_moving_a_reading_unit_on_fails(filled, once, monkeypatch, statement):
+    """A unit that lost its snapshot on the way cannot end well; the next is as any other."""
+    volume, node = filled
+    once(volume, "setattr", node, Changes(size=20000))
+    for method in ("run", "one"):
+        plain = getattr(Database, method)
+
+        def refusing(self, wanted, values=(), plain=plain):
+            if wanted == statement:
+                raise OSError(errno.EIO, "no")
+            return plain(self, wanted, values)
+
+        monkeypatch.setattr(Database, method, refusing)
+    refused, statement = statement, ""
+    volume.begin(False)
+    statement = refused
+    with pytest.raises(OSError):
+        volume.read(node, 15000, 10)
+    statement = ""
+    with pytest.raises(OSError):
+        volume.commit()
+    volume.abort()
+    with volume.work(changing=False):
+        assert volume.read(node, 15000, 10)[0] == bytes(10)
 
 
 @pytest.mark.parametrize("function", ["ftruncate", "unlink"])
@@ -262,6 +311,8 @@ def fill_disk(path, once):
 
 def fill_volume(volume, once):
     node = once(volume, "create", volume.root, b"big", REG, 0, 0).ufid
+    sparse = once(volume, "create", volume.root, b"sparse", REG, 0, 0).ufid
+    once(volume, "write", sparse, 30 << 20, b"end")
     size = 0
     with pytest.raises(OSError) as caught:
         for _ in range(1000):
@@ -273,10 +324,14 @@ def fill_volume(volume, once):
         once(volume, "create", volume.root, b"new", REG, 0, 0)
     assert caught.value.errno == errno.ENOSPC
     assert volume.statfs().available == 0
+    # A hole of a file that is there already is new data, too.
+    with pytest.raises(OSError) as caught:
+        once(volume, "write", sparse, 0, b"s" * 65536)
+    assert caught.value.errno == errno.ENOSPC
     # Somebody else on the disk takes most of what is kept back, too.
     with open(volume.path.parent / "other", "wb") as other:
         other.write(bytes(volume.statfs().free - (1 << 20)))
     once(volume, "write", node, 0, b"in place")
     once(volume, "unlink", volume.root, b"big")
     once(volume, "create", volume.root, b"after", REG, 0, 0)
-    assert names(volume) == [b"after"]
+    assert names(volume) == [b"after", b"sparse"]

@@ -1,5 +1,6 @@
 """Contents and attributes."""
 
+import contextlib
 import errno
 import itertools
 import os
@@ -65,7 +66,7 @@ def test_each_change_can_be_told_by_its_time(volume_path, once):
     node = once(volume, "create", volume.root, b"f", REG, 0, 0).ufid
     seen = [volume.getattr(node)]
     for number in range(6):
-        ticks[0] -= number * 10**9
+        ticks[0] -= number * 10**8 // 2
         with volume.work(changing=True):
             with volume.step():
                 seen.append(volume.write(node, 0, b"x"))
@@ -81,6 +82,22 @@ def test_each_change_can_be_told_by_its_time(volume_path, once):
     ticks[0] += 10**12
     assert once(volume, "write", node, 0, b"y").ctime == ticks[0]
     volume.close()
+
+
+def test_an_mtime_set_ahead_becomes_the_present(volume_path, once):
+    """As on a local disk; ctime, which nobody can set, never goes back."""
+    ticks = [10**18]
+    with contextlib.closing(Volume.open(volume_path, now=lambda: ticks[0])) as volume:
+        node = once(volume, "create", volume.root, b"f", REG, 0, 0).ufid
+        ahead = once(volume, "setattr", node, Changes(mtime=2 * 10**18))
+        assert ahead.mtime == 2 * 10**18
+        ticks[0] += 10**9
+        assert once(volume, "setattr", node, Changes(mode=0o600)).mtime == 2 * 10**18
+        assert once(volume, "write", node, 0, b"x").mtime == ticks[0]
+        ticks[0] -= 10**12
+        row = once(volume, "write", node, 0, b"y")
+        assert row.mtime == ticks[0]
+        assert row.ctime > ticks[0] + 10**12
 
 
 def test_reading_and_empty_writes_change_nothing(volume, once, file):
@@ -235,6 +252,66 @@ def test_descriptors_are_bounded(volume_path, once):
     for number in range(20):
         once(volume, "unlink", volume.root, b"%d" % number)
     assert open_descriptors(volume) == 0
+    volume.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+def test_short_of_descriptors(volume, once, monkeypatch, code):
+    """Those kept for speed are given up; without any, the call fails and the server goes on."""
+    nodes = [once(volume, "create", volume.root, b"%d" % number, REG, 0, 0).ufid for number in range(4)]
+    for node in nodes:
+        once(volume, "write", node, 0, b"data")
+    volume.close()
+    volume = Volume.open(volume.path)
+    plain = os.open
+
+    def short(*arguments, **named):
+        if open_descriptors(volume) >= allowed:
+            raise OSError(code, os.strerror(code))
+        return plain(*arguments, **named)
+
+    monkeypatch.setattr(os, "open", short)
+    allowed = 1
+    with volume.work(changing=True):
+        for node in nodes[:2]:
+            assert volume.read(node, 0, 10)[0] == b"data"
+        with volume.step():
+            volume.write(nodes[2], 0, b"DATA")
+        with pytest.raises(OSError) as caught, volume.step():
+            volume.write(nodes[3], 0, b"DATA")
+        assert caught.value.errno == code
+    allowed = 2
+    assert [whole(volume, node) for node in nodes] == [b"data", b"data", b"DATA", b"data"]
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+
+
+@pytest.mark.parametrize("calls", [[("write", 0)], [("write", 100)], [("cut", 50), ("write", 100)], [("cut", 5000)]])
+def test_contents_that_are_lost(volume, once, calls):
+    """EIO for writing as for reading, and nothing happens to the rest of the unit."""
+    node = once(volume, "create", volume.root, b"f", REG, 0, 0).ufid
+    once(volume, "write", node, 0, b"x" * 100)
+    volume.close()
+    volume = Volume.open(volume.path)
+    host_file(volume, node).unlink()
+    volume.begin(True)
+    failed = 0
+    for kind, number in calls:
+        try:
+            with volume.step():
+                if kind == "write":
+                    volume.write(node, number, b"y")
+                else:
+                    volume.setattr(node, Changes(size=number))
+        except OSError as error:
+            assert error.errno == errno.EIO
+            failed += 1
+    assert failed == 1
+    with volume.step():
+        other = volume.create(volume.root, b"other", REG, 0, 0).ufid
+        volume.write(other, 0, b"fine")
+    volume.commit()
+    assert whole(volume, other) == b"fine"
     volume.close()
 
 

@@ -66,8 +66,8 @@ def check(path, states, count):
     with volume.work(changing=False):
         found = workload["tree"](volume)
     for number in range(count):
-        assert volume.recall(workload["key_of"](1, number)) == str(number).encode()
-    one_more = volume.recall(workload["key_of"](1, count)) is not None
+        assert volume.recall([key := workload["key_of"](1, number)]) == {key: str(number).encode()}
+    one_more = bool(volume.recall([workload["key_of"](1, count)]))
     generations = {volume.lookup(volume.root, entry.name).generation for entry in volume.readdir(volume.root, 2, 99)[0]}
     volume.begin(True)
     with volume.step():

@@ -15,9 +15,9 @@ def remember(volume, *keys, client=b"client"):
 
 def recalled(volume, *keys):
     with volume.work(changing=True):
-        for key in keys:
-            assert volume.recall(key) in (None, b"result of " + key)
-        return [volume.recall(key) is not None for key in keys]
+        found = volume.recall(keys)
+    assert found == {key: b"result of " + key for key in found}
+    return [key in found for key in keys]
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def opened(volume_path, clock):
 def test_found_in_its_own_unit_and_after(opened):
     volume = opened()
     volume.begin(True)
-    assert volume.recall(b"k") is None
+    assert volume.recall([b"k"]) == {}
     volume.remember(b"k", b"c", b"")
-    assert volume.recall(b"k") == b""
+    assert volume.recall([b"k"]) == {b"k": b""}
     volume.commit()
     assert recalled(volume, b"other") == [False]
     volume = opened()
     with volume.work(changing=False):
-        assert volume.recall(b"k") == b""
+        assert volume.recall([b"k"]) == {b"k": b""}
 
 
 def test_gone_with_its_step_or_unit(opened):
@@ -55,7 +55,7 @@ def test_gone_with_its_step_or_unit(opened):
     with pytest.raises(OSError), volume.step():
         volume.remember(b"step", b"c", b"r")
         raise OSError
-    assert volume.recall(b"step") is None
+    assert volume.recall([b"step"]) == {}
     volume.remember(b"unit", b"c", b"r")
     volume.abort()
     assert recalled(volume, b"step", b"unit") == [False, False]
@@ -152,9 +152,36 @@ def test_remembered_anew(opened):
     with volume.work(changing=True):
         volume.remember(b"k", b"client", b"second")
     with volume.work(changing=False):
-        assert volume.recall(b"k") == b"second"
+        assert volume.recall([b"k"]) == {b"k": b"second"}
 
 
 def test_only_in_a_changing_unit(volume):
     with volume.work(changing=False), pytest.raises(RuntimeError):
         volume.remember(b"k", b"c", b"r")
+
+
+def test_a_result_past_its_lifetime_is_none(opened, clock):
+    """Of a client that counts its calls anew after a reboot, with nothing in between that would sweep the old ones."""
+    volume = opened()
+    remember(volume, b"k")
+    clock.skip(119 * S)
+    assert recalled(volume, b"k") == [True]
+    clock.skip(2 * S)
+    assert recalled(volume, b"k") == [False]
+    with volume.work(changing=True):
+        volume.remember(b"k", b"client", b"second")
+    clock.skip(119 * S)
+    with volume.work(changing=False):
+        assert volume.recall([b"k"]) == {b"k": b"second"}
+    volume = opened()
+    with volume.work(changing=False):
+        assert volume.recall([b"k"]) == {b"k": b"second"}
+
+
+def test_many_at_once(opened):
+    volume = opened()
+    keys = [b"%d" % number for number in range(500)]
+    remember(volume, *keys[::3])
+    assert recalled(volume, *keys) == [number % 3 == 0 for number in range(500)]
+    with volume.work(changing=False):
+        assert volume.recall([]) == {}

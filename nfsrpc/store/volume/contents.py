@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import schema
 from .database import Database
+from .host import sync_data
 from .inodes import Inodes
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
@@ -46,6 +47,11 @@ def shard_name(inode: int) -> str:
 def file_name(key: Key) -> str:
     """Path of a content file below `data`."""
     return f"{shard_name(key[0])}/{key[0]:08x}.{key[1]:08x}"
+
+
+def lost() -> OSError:
+    """A content file that a row refers to is not there: no answer about names, so never ENOENT."""
+    return OSError(errno.EIO, "the file has lost its contents")
 
 
 def parse_name(name: str) -> Key | None:
@@ -89,7 +95,26 @@ class Contents:
     def _opened(self, key: Key, flags: int) -> int:
         if len(self._descriptors) >= self._limit:
             self._close_oldest()
-        return os.open(file_name(key), flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._data)
+        return self._open(file_name(key), flags)
+
+    def _open(self, name: str, flags: int) -> int:
+        """Open something below `data`; when descriptors are short, give up those that are only kept for speed."""
+        flags |= os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(name, flags, 0o600, dir_fd=self._data)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        for key in [key for key in self._descriptors if key not in self._dirty]:
+            self._discard(key)
+        return os.open(name, flags, 0o600, dir_fd=self._data)
+
+    def present(self, key: Key) -> int:
+        """As `descriptor`, of a file that has to be there: EIO if there is none."""
+        try:
+            return self.descriptor(key)
+        except FileNotFoundError:
+            raise lost() from None
 
     def _close_oldest(self) -> None:
         """A descriptor with unsynced bytes stays: closing it could lose the error that its sync has to report."""
@@ -104,12 +129,16 @@ class Contents:
         self._made[key] = None
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         self._discard(key)
+        self._dirty.pop(key, None)
         if shard not in self._durable:
             # It may be there, made by a process that was killed before it was synced.
             self._new_shard = True
             with contextlib.suppress(FileExistsError):
                 os.mkdir(shard, 0o700, dir_fd=self._data)
-        descriptor = self._opened(key, flags)
+        try:
+            descriptor = self._opened(key, flags)
+        except FileNotFoundError:
+            raise lost() from None
         self._descriptors[key] = descriptor
         self._shards[shard] = None
         self._dirty[key] = None
@@ -117,8 +146,9 @@ class Contents:
 
     def copy(self, source: Key, target: Key, size: int) -> None:
         """Make `target` with the first `size` bytes of `source`, holes kept."""
+        self.check_room()
         writing = self.make(target)
-        reading = self.descriptor(source)
+        reading = self.present(source)
         size = min(size, os.fstat(reading).st_size)
         position = 0
         while position < size:
@@ -173,17 +203,17 @@ class Contents:
         """Many files at once take the disk a fraction of the time that one after the other does."""
         if len(descriptors) <= SYNCED_ALONE:
             for descriptor in descriptors:
-                os.fdatasync(descriptor)
+                sync_data(descriptor)
             return
         if self._syncing is None:
             self._syncing = ThreadPoolExecutor(SYNC_THREADS, "sync")
-        syncing = [self._syncing.submit(os.fdatasync, descriptor) for descriptor in descriptors]
+        syncing = [self._syncing.submit(sync_data, descriptor) for descriptor in descriptors]
         # All of them end before an error of one lets anybody close descriptors.
         for failed in filter(None, [sync.exception() for sync in syncing]):
             raise failed
 
     def _sync_directory(self, shard: str) -> None:
-        descriptor = os.open(shard, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._data)
+        descriptor = self._open(shard, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
         finally:
@@ -242,7 +272,7 @@ class Contents:
         name = file_name(key)
         self._discard(key)
         try:
-            descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._data)
+            descriptor = self._open(name, os.O_WRONLY)
         except FileNotFoundError:
             return
         try:

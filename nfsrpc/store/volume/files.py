@@ -135,10 +135,7 @@ class Files:
     def _read_hole(self, row: Inode, offset: int, count: int) -> bytes:
         """As `_read_host`, zeros beyond the end of the host file; EIO if that is missing."""
         wanted = min(count, row.size - offset)
-        try:
-            data = os.pread(self._contents.descriptor((row.inode, row.content)), wanted, offset)
-        except FileNotFoundError:
-            raise OSError(errno.EIO, "the file has lost its contents") from None
+        data = os.pread(self._contents.present((row.inode, row.content)), wanted, offset)
         return data + bytes(wanted - len(data))
 
     # --- changing ---------------------------------------------------------------------------------------------------
@@ -157,7 +154,8 @@ class Files:
         if end > self._limits.file_size:
             raise OSError(errno.EFBIG, "beyond the largest file size")
         row = row.copy()
-        if end > row.size:
+        if end > row.size or row.used < row.size:
+            # The host may have to find room: behind the end, or in a hole.
             self._contents.check_room()
         if row.content:
             self._clear_tail(row, end)
@@ -165,8 +163,8 @@ class Files:
             row.content = row.generation
             self._contents.make((row.inode, row.content))
         key = (row.inode, row.content)
+        descriptor = self._contents.present(key)
         self._contents.touch(key)
-        descriptor = self._contents.descriptor(key)
         written = os.pwrite(descriptor, data, offset)
         while written < len(data):
             written += os.pwrite(descriptor, memoryview(data)[written:], offset + written)
@@ -185,7 +183,7 @@ class Files:
         if end <= row.size:
             return
         key = (row.inode, row.content)
-        descriptor = self._contents.descriptor(key)
+        descriptor = self._contents.present(key)
         if os.fstat(descriptor).st_size <= row.size:
             return
         before = self._inodes.committed(row.inode)

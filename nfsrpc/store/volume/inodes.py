@@ -13,6 +13,9 @@ from .database import Database
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
 
+_CLOCK_PUT_BACK = 10**9
+"""ns that a clock may jump back without a file's mtime doing the same."""
+
 _values: Callable[["Inode"], tuple[Any, ...]] = operator.attrgetter(*schema.INODE_COLUMNS.split(", "))
 
 
@@ -45,11 +48,12 @@ class Inode(Attributes):
     def stamp(self, now: int, *, data: bool) -> None:
         """Note a change at `now` (ns): ctime and, where `data` changed, mtime; each at least 1 µs later than it was.
 
-        Clients tell whether a file changed by comparing times, in µs.
+        Clients tell whether a file changed by comparing times, in µs. Only an
+        mtime that somebody has set further ahead than a clock is put back becomes the present.
         """
         self.ctime = max(now, self.ctime + 1000)
         if data:
-            self.mtime = max(now, self.mtime + 1000)
+            self.mtime = now if self.mtime > now + _CLOCK_PUT_BACK else max(now, self.mtime + 1000)
 
 
 def stale() -> OSError:

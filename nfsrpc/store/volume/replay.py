@@ -5,7 +5,7 @@ when they are older than the lifetime, or when the client has more than its
 share; a few at a time, in units that add some.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from . import schema
 from .database import Database
@@ -29,13 +29,18 @@ class Replay:
         self._newest: dict[bytes, int] = {}
         self._swept = b""
 
-    def recall(self, key: bytes) -> bytes | None:
-        """The result under `key`."""
-        fresh = self._new.get(key)
-        if fresh is not None:
-            return fresh[1]
-        found = self._database.one(schema.REPLAY_GET, (key,))
-        return None if found is None else bytes(found[0])
+    def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The results there are under `keys`. One past its lifetime is none: whoever retransmitted has given up."""
+        expired = self._uptime() - self._limits.replay_lifetime
+        results = {}
+        for start in range(0, len(keys), schema.REPLAY_GET_KEYS):
+            some = keys[start : start + schema.REPLAY_GET_KEYS]
+            results.update(self._database.all(schema.replay_get(len(some)), (expired, *some)))
+        for key in keys:
+            fresh = self._new.get(key)
+            if fresh is not None:
+                results[key] = fresh[1]
+        return results
 
     def remember(self, key: bytes, client: bytes, result: bytes) -> None:
         """Keep `result` under `key` when the unit commits."""

@@ -85,7 +85,8 @@ PENDING_ALL = "SELECT owner, inode, content FROM pending LIMIT ?"
 PENDING_DELETE = "DELETE FROM pending WHERE owner = ? AND inode = ? AND content = ?"
 
 # --- results of calls -----------------------------------------------------------------------------------------------
-REPLAY_GET = "SELECT result FROM replay WHERE key = ?"
+REPLAY_GET_KEYS = 64
+"""Most keys that one SELECT looks for; each number of keys is a statement of its own."""
 REPLAY_PUT = """INSERT INTO replay (key, client, place, born, result) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET client = excluded.client, place = excluded.place, born = excluded.born,
     result = excluded.result"""
@@ -95,3 +96,8 @@ REPLAY_DELETE = "DELETE FROM replay WHERE key = ?"
 REPLAY_NEXT_CLIENT = "SELECT MIN(client) FROM replay WHERE client > ?"
 UPTIME_GET = "SELECT uptime_offset FROM state WHERE id = 1"
 UPTIME_SET = "UPDATE state SET uptime_offset = ? WHERE id = 1"
+
+
+def replay_get(keys: int) -> str:
+    """Statement for the results younger than the first value under so many keys, the values that follow."""
+    return f"SELECT key, result FROM replay WHERE born > ? AND key IN ({', '.join('?' * keys)})"

@@ -13,6 +13,7 @@ from typing import Any
 import construct  # type: ignore[import-untyped, unused-ignore]
 
 from .errors import NotAVolume
+from .host import sync_data
 
 FILE = "superblock"
 MAGIC = b"nfsrpc volume\r\n\x00"
@@ -112,7 +113,7 @@ class SuperblockFile:
         """Durably replace the older copy by `superblock` under the next sequence number."""
         following = replace(superblock, sequence=self.read().sequence + 1)
         os.pwrite(self._descriptor, pack(following), (following.sequence & 1) * SPACING)
-        os.fdatasync(self._descriptor)
+        sync_data(self._descriptor)
         return following
 
     def close(self) -> None:

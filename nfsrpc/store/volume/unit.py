@@ -64,50 +64,57 @@ class Unit:
         """Open a unit; see `Work.begin`."""
         if self._open:
             raise RuntimeError("a unit of work is open already")
+        self._broken = False
         if not changing:
-            self._database.run(schema.BEGIN)
-            self._open = True
-            self._look_around()
+            self._begin(schema.BEGIN)
             return
         fcntl.flock(self._writer, fcntl.LOCK_EX)
         try:
-            self._database.run(schema.BEGIN_CHANGING)
+            self._begin(schema.BEGIN_CHANGING)
         except BaseException:
             fcntl.flock(self._writer, fcntl.LOCK_UN)
             raise
-        self._open = self.changing = True
-        self._broken = False
-        self._look_around()
+        self.changing = True
+
+    def _begin(self, statement: str) -> None:
+        self._roll_back()
+        self._database.run(statement)
+        try:
+            self._look_around()
+        except BaseException:
+            self._roll_back()
+            raise
+        self._open = True
+
+    def _roll_back(self) -> None:
+        """What SQLite has open still: an error may have ended the transaction, or may have left it as it was."""
+        if self._database.in_transaction:
+            self._database.run(schema.ROLLBACK)
 
     def _look_around(self) -> None:
         """Fix the snapshot; if anybody else has committed since the last one, nothing cached holds."""
-        try:
-            (version,) = self._database.one(schema.VERSION)
-        except BaseException:
-            self.abort()
-            raise
+        (version,) = self._database.one(schema.VERSION)
         if version != self._version:
             self._version = version
             self._each_forget()
 
     def refresh(self) -> None:
-        """Move a reading unit on to the newest snapshot."""
-        self._close_reading()
-        self.begin(False)
-
-    def _close_reading(self) -> None:
-        self._open = False
+        """Move a reading unit on to the newest snapshot. After an OSError the unit can only be aborted."""
+        self._broken = True
         self._database.run(schema.COMMIT)
+        self._begin(schema.BEGIN)
+        self._broken = False
 
     def commit(self) -> None:
         """Make the unit durable; see `Work.commit`."""
         if not self._open:
             raise RuntimeError("no unit of work is open")
-        if not self.changing:
-            self._close_reading()
-            return
         try:
             self._check_whole()
+            if not self.changing:
+                self._database.run(schema.COMMIT)
+                self._open = False
+                return
             for part in self._parts:
                 part.flush()
         except BaseException:
@@ -127,8 +134,7 @@ class Unit:
 
     def _undo(self, outcome: Outcome) -> None:
         try:
-            if self._database.in_transaction:
-                self._database.run(schema.ROLLBACK)
+            self._roll_back()
         finally:
             self._version = -1
             self._each_forget()

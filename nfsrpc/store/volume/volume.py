@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -112,9 +112,9 @@ class Volume:
         """See `Work.step`."""
         return self._unit.step()
 
-    def recall(self, key: bytes) -> bytes | None:
+    def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """See `Work.recall`."""
-        return self._replay.recall(key)
+        return self._replay.recall(keys)
 
     def remember(self, key: bytes, client: bytes, result: bytes) -> None:
         """See `Work.remember`. Keys of one client that sort in the order of its calls are cheapest to keep."""
