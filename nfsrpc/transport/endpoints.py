@@ -4,7 +4,10 @@ import errno
 import ipaddress
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from .inheritance import Inheritance
 
 _RECEIVE_BUFFER = 4 << 20
 """Asked of the kernel for a UDP socket (it may give less): room for a burst of 8 KiB writes during one commit."""
@@ -36,10 +39,45 @@ class Endpoint:
         """Whether it is bound to no address in particular, so that a reply must name the one that was asked."""
         return ipaddress.ip_address(self.udp.getsockname()[0]).is_unspecified
 
+    @classmethod
+    def inherited(cls, inheritance: Inheritance, name: str) -> list["Endpoint"]:
+        """The endpoints that a predecessor had for the address called `name`; empty without one."""
+        found: list[Endpoint] = []
+        while (udp := inheritance.take(f"{name}/{len(found)}/udp")) is not None:
+            tcp = inheritance.take(f"{name}/{len(found)}/tcp")
+            assert tcp is not None
+            endpoint = cls(socket.socket(fileno=udp), socket.socket(fileno=tcp))
+            endpoint.udp.setblocking(False)
+            endpoint.tcp.setblocking(False)
+            found.append(endpoint)
+        return found
+
+    def bequeath(self, inheritance: Inheritance, name: str, number: int) -> None:
+        """Leave both sockets to a successor."""
+        inheritance.keep(f"{name}/{number}/udp", self.udp.fileno())
+        inheritance.keep(f"{name}/{number}/tcp", self.tcp.fileno())
+
     def close(self) -> None:
         """Close both."""
         self.udp.close()
         self.tcp.close()
+
+
+def activated(sockets: Iterable[socket.socket], port: int) -> list[Endpoint]:
+    """The endpoint that systemd has made for `port`; empty if it has made none.
+
+    OSError (EINVAL) if it has made only one of the two sockets: ListenStream= and ListenDatagram= belong together.
+    """
+    mine = [sock for sock in sockets if sock.family != socket.AF_UNIX and sock.getsockname()[1] == port]
+    if not mine:
+        return []
+    udp = next((sock for sock in mine if sock.type == socket.SOCK_DGRAM), None)
+    tcp = next((sock for sock in mine if sock.type == socket.SOCK_STREAM), None)
+    if udp is None or tcp is None:
+        raise OSError(errno.EINVAL, f"port {port} is activated for one of UDP and TCP alone; both are needed")
+    for sock in (udp, tcp):
+        sock.setblocking(False)
+    return [Endpoint(udp, tcp)]
 
 
 def _bound(info: tuple[int, str, int], shared: bool) -> Endpoint:

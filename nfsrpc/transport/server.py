@@ -6,13 +6,13 @@ from enum import Enum
 
 from nfsrpc.auth import Authenticator, NoneAuthenticator, SysAuthenticator
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Service, at_most_once
-from nfsrpc.rpc.history import MemoryHistory
 from nfsrpc.rpc.history_table import SharedHistory
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
-from .endpoints import Endpoint, bind
-from .loop import Loop
-from .workers import run
+from .endpoints import Endpoint, activated, bind
+from .inheritance import Inheritance
+from .loop import Loop, Turn
+from .workers import Attendant, Plan, run
 
 MakeBindings = Callable[[], Iterable[Binding]]
 """Makes what one worker serves, in that worker's own process: nothing opened there is shared by accident."""
@@ -26,6 +26,8 @@ class Server:
     is not this machine's (OSError) is known before anything runs.
     `flavors` are the flavours of authentication taken (AUTH_NONE and AUTH_SYS
     unless given); what their workers share must be made before they are forked.
+    Sockets of a predecessor (see `Inheritance`), or of systemd for the same port, are
+    used instead of new ones.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class Server:
         workers: int = 1,
         limits: Limits = DEFAULT_LIMITS,
         flavors: Iterable[Authenticator] | None = None,
+        inheritance: Inheritance | None = None,
     ) -> None:
+        self._inheritance = Inheritance() if inheritance is None else inheritance
         self._make_bindings = make_bindings
         self._limits = limits
         self._flavors = tuple((NoneAuthenticator(), SysAuthenticator()) if flavors is None else flavors)
@@ -43,30 +47,65 @@ class Server:
         self._endpoints: list[list[Endpoint]] = []
         try:
             for host, port in addresses:
-                self._endpoints.append(bind(host, port, workers))
+                self._endpoints.append(self._endpoints_at(host, port))
         except OSError:
             self.close()
             raise
+
+    def _endpoints_at(self, host: str, port: int) -> list[Endpoint]:
+        name = f"{host}:{port}"
+        endpoints = (
+            Endpoint.inherited(self._inheritance, name)
+            or activated(self._inheritance.activated, port)
+            or bind(host, port, self._workers)
+        )
+        for number, endpoint in enumerate(endpoints):
+            endpoint.bequeath(self._inheritance, name, number)
+        return endpoints
 
     @property
     def ports(self) -> list[int]:
         """The port of each address, in their order."""
         return [endpoints[0].port for endpoints in self._endpoints]
 
+    def _turn(self, worker: int) -> Turn:
+        return Dispatcher(self._make_bindings(), self._flavors, self._limits).turn
+
+    def _loop(self, worker: int, turn: Turn) -> Loop:
+        return Loop(
+            [mine for endpoints in self._endpoints for mine in _share(endpoints, worker, self._workers)],
+            turn,
+            self._limits,
+        )
+
     def loop(self, worker: int = 0) -> Loop:
         """The loop of one worker, for programs that run it themselves (in a thread, say)."""
-        dispatcher = Dispatcher(self._make_bindings(), self._flavors, self._limits)
-        return Loop([endpoints[worker] for endpoints in self._endpoints], dispatcher.turn, self._limits)
+        return self._loop(worker, self._turn(worker))
 
-    def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
-        run(self._workers, self.loop)
+    def run(
+        self,
+        reload: Callable[[], None] = lambda: None,
+        state: Callable[[], str] = lambda: "",
+        attendants: Sequence[Attendant] = (),
+    ) -> bool:
+        """Serve until SIGTERM or SIGINT, or until a successor does; whether one does.
+
+        `reload`, `state` and `attendants` as in `nfsrpc.transport.workers.Plan`.
+        """
+        return run(
+            Plan(self._workers, self._turn, self._loop, self._inheritance, reload, state, attendants)
+        )
 
     def close(self) -> None:
         """Close every socket."""
         for endpoints in self._endpoints:
             for endpoint in endpoints:
                 endpoint.close()
+
+
+def _share(endpoints: list[Endpoint], worker: int, workers: int) -> list[Endpoint]:
+    """What of `endpoints` is `worker`'s: every one belongs to somebody, and nobody goes without."""
+    return endpoints[worker::workers] or [endpoints[worker % len(endpoints)]]
 
 
 class Semantics(Enum):
@@ -93,12 +132,14 @@ def serve(
     With `AT_MOST_ONCE` all workers share one history of all calls; `nfsrpc.rpc.dispatch.at_most_once`
     and `Server` leave out procedures that may run again.
     """
+    inheritance = Inheritance()
     if semantics is Semantics.AT_MOST_ONCE:
-        history = MemoryHistory() if workers == 1 else SharedHistory()
+        history = SharedHistory(descriptor=inheritance.take("history"))
+        inheritance.keep("history", history.fileno())
         bindings = [at_most_once(service, history) for service in services]
     else:
         bindings = [Binding(service) for service in services]
-    server = Server(lambda: bindings, [(host, port)], workers)
+    server = Server(lambda: bindings, [(host, port)], workers, inheritance=inheritance)
     try:
         print(f"pid {os.getpid()} serves {host} port {server.ports[0]} over UDP and TCP", flush=True)
         server.run()
