@@ -295,18 +295,17 @@ def test_contents_that_are_lost(volume, once, calls):
     volume = Volume.open(volume.path)
     host_file(volume, node).unlink()
     volume.begin(True)
-    failed = 0
-    for kind, number in calls:
-        try:
-            with volume.step():
-                if kind == "write":
-                    volume.write(node, number, b"y")
-                else:
-                    volume.setattr(node, Changes(size=number))
-        except OSError as error:
-            assert error.errno == errno.EIO
-            failed += 1
-    assert failed == 1
+    *before, last = calls
+    for _, size in before:
+        with volume.step():
+            volume.setattr(node, Changes(size=size))
+    kind, number = last
+    with pytest.raises(OSError) as caught, volume.step():
+        if kind == "write":
+            volume.write(node, number, b"y")
+        else:
+            volume.setattr(node, Changes(size=number))
+    assert caught.value.errno == errno.EIO
     with volume.step():
         other = volume.create(volume.root, b"other", REG, 0, 0).ufid
         volume.write(other, 0, b"fine")

@@ -20,10 +20,18 @@ LOCK_FILE = "lock"
 class Lock:
     """The lock of a volume, and nothing more: for programs that need the volume at rest."""
 
-    def __init__(self, path: str | os.PathLike[str], *, shared: bool = False) -> None:
-        """Take it; `shared`: together with others that ask for it so. NotAVolume; VolumeInUse."""
+    def __init__(
+        self, path: str | os.PathLike[str], *, shared: bool = False, inherited: int | None = None
+    ) -> None:
+        """Take it; `shared`: together with others that ask for it so. NotAVolume; VolumeInUse.
+
+        `inherited` is the descriptor of a lock that a predecessor holds and hands on.
+        """
         self.path = Path(path)
         SuperblockFile(self.path).close()
+        if inherited is not None:
+            self._descriptor = inherited
+            return
         self._descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if self._try(fcntl.LOCK_EX):
@@ -47,6 +55,10 @@ class Lock:
                 return False
             raise
         return True
+
+    def fileno(self) -> int:
+        """The descriptor that holds it."""
+        return self._descriptor
 
     def release(self) -> None:
         """Give up this process's part of the lock. May be called twice."""
@@ -77,11 +89,12 @@ class VolumeLock(Lock):
         path: str | os.PathLike[str],
         *,
         shared: bool = False,
+        inherited: int | None = None,
         monotonic: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """As `Lock`. `monotonic`: ns of a clock that all processes of this machine share."""
         self._monotonic = monotonic
-        super().__init__(path, shared=shared)
+        super().__init__(path, shared=shared, inherited=inherited)
 
     def _begin(self) -> None:
         database = Database(self.path)

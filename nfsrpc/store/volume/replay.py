@@ -32,7 +32,7 @@ class Replay:
     def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The results there are under `keys`. One past its lifetime is none: whoever retransmitted has given up."""
         expired = self._uptime() - self._limits.replay_lifetime
-        results = {}
+        results: dict[bytes, bytes] = {}
         for start in range(0, len(keys), schema.REPLAY_GET_KEYS):
             some = keys[start : start + schema.REPLAY_GET_KEYS]
             results.update(self._database.all(schema.replay_get(len(some)), (expired, *some)))
