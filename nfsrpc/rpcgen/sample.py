@@ -48,7 +48,7 @@ def _server(spec: Spec, name: str) -> str:
     lines += ["from typing import Any", "", f"import {name} as protocol", "", "from nfsrpc.transport import serve"]
     classes = []
     for program, version in _versions(spec):
-        base = f"{program.name}_{version.number}"
+        base = f"{top_level(program.name)}_{version.number}"
         classes.append(f"{base}()")
         lines += ["", "", f"class {base}(protocol.{base}_service):"]
         lines.append(f'    """{program.name} version {version.number}."""')
@@ -73,7 +73,7 @@ def _client(spec: Spec, name: str) -> str:
     lines.append('    """Call every procedure of the server at `host` and `port`, over TCP."""')
     lines.append("    with connect_tcp(host, port) as caller:")
     for program, version in _versions(spec):
-        base = f"{program.name}_{version.number}"
+        base = f"{top_level(program.name)}_{version.number}"
         lines.append(f"        client_{base} = protocol.{base}_client(caller)")
         for procedure in version.procedures:
             values = ", ".join(empty_value(spec, f.type) for f in procedure.arguments)

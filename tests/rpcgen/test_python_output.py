@@ -124,9 +124,28 @@ def test_names_that_several_versions_use_for_different_numbers_stay_in_the_table
     assert (module.P_1_service.procedures[1].name, module.P_2_service.procedures[2].name) == ("F", "F")
 
 
+def test_names_that_python_would_take_for_something_else() -> None:
+    text = """
+    enum kind { __A = 1, _B_ = 2, mro = 3, real = 4, None = 5 };
+    struct __s { int __x; int self; };
+    struct look { kind k; };
+    program __P { version V { look look(__s __y, int self, int call) = 1; } = 1; } = 9;
+    """
+    module = module_of_text(text)
+    value = module.x__s(1, self_=2)
+    assert encode(module.encode___s, value) == bytes.fromhex("0000000100000002")
+    assert decode(module.decode___s, bytes.fromhex("0000000100000002")) == value
+    members = (module.x__A, module._B_, module.mro, module.real, module.None_)
+    assert [m.value for m in members] == [1, 2, 3, 4, 5]
+    procedure = module.x__P_1_service.procedures[1]
+    assert encode(procedure.encode_args, (value, 3, 4)).hex() == "00000001000000020000000300000004"
+    assert decode(procedure.decode_result, b"\0\0\0\3") == module.look(module.mro)
+
+
 USER = """
 from typing import Any
 from {module} import point, shape_of, kind, CANVAS_1_client, CANVAS_1_service, encode_point, decode_point
+from {module} import hidden as seen
 from nfsrpc.xdr import Caller, decode, encode
 
 def use(caller: Caller) -> int:
@@ -139,12 +158,16 @@ def use(caller: Caller) -> int:
 class Canvas(CANVAS_1_service):
     def FIND(self, arg1: point, arg2: bytes, call: Any) -> shape_of:
         return shape_of(kind.ROUND, where=arg1)
+
+    def hidden(self, arg: seen, call: Any) -> seen:
+        return arg
 """
 CANVAS = """
 enum kind { ROUND = 0, SQUARE = 1 };
 struct point { int x; int y; };
 union shape_of switch (kind what) { case ROUND: point where; default: void; };
-program CANVAS { version ONE { shape_of FIND(point, string) = 1; } = 1; } = 77;
+struct hidden { int x; };
+program CANVAS { version ONE { shape_of FIND(point, string) = 1; hidden hidden(hidden) = 2; } = 1; } = 77;
 """
 WRONG = {
     "point('1', 2)": "arg-type",

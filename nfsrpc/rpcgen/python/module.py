@@ -161,15 +161,22 @@ class _Generator:
         return [*self.module.take_runs(), "", "", *functions]
 
     def numbers(self) -> list[str]:
-        """Return program, version and procedure numbers as constants; a name with two numbers is left to the tables."""
+        """Return numbers of programs, versions, procedures; those with two numbers or another meaning are left out."""
         found: dict[str, set[int]] = {}
+        taken = {*self.spec.types, *(c.name for c in self.spec.constants)}
+        enums = [type for type in self.spec.types.values() if isinstance(type, EnumType)]
+        taken.update(name for type in enums for name, _ in type.members)
         for program in self.spec.programs:
             found.setdefault(program.name, set()).add(program.number)
             for version in program.versions:
                 found.setdefault(version.name, set()).add(version.number)
                 for procedure in version.procedures:
                     found.setdefault(procedure.name, set()).add(procedure.number)
-        return [f"{top_level(name)} = {min(values)}" for name, values in found.items() if len(values) == 1]
+        return [
+            f"{top_level(name)} = {min(values)}"
+            for name, values in found.items()
+            if len(values) == 1 and name not in taken
+        ]
 
 
 def _squeeze(lines: list[str]) -> list[str]:

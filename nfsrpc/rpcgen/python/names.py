@@ -29,17 +29,25 @@ _ENUM_ATTRIBUTES = frozenset(name for name in dir(IntEnum) if not name.startswit
 
 def attribute(name: str) -> str:
     """Return the name of a field, a method or an argument."""
-    return name + "_" if keyword.iskeyword(name) or name in ("self", "None", "__slots__") else name
+    return _escaped(name, name == "self")
 
 
 def top_level(name: str) -> str:
     """Return the name of a type, a constant or anything else that lives in the module itself."""
-    return name + "_" if keyword.iskeyword(name) or name in BUILTINS_USED else name
+    return _escaped(name, name in BUILTINS_USED)
 
 
 def enum_member(name: str) -> str:
     """Return the name of a member inside its enum class, which has attributes of its own."""
-    return name + "_" if keyword.iskeyword(name) or name in _ENUM_ATTRIBUTES else name
+    if name.startswith("_") and name.endswith("_"):
+        return f"x{name}"  # `enum` keeps such names for itself
+    return _escaped(name, name in _ENUM_ATTRIBUTES)
+
+
+def _escaped(name: str, taken: bool) -> str:
+    if name.startswith("__"):
+        return f"x{name}"  # Python mangles such names inside classes
+    return name + "_" if taken or keyword.iskeyword(name) else name
 
 
 def annotation(type: Type) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..layout import Layout
+import re
+
+from ..layout import Layout, references
 from ..model import Field, ProcedureType, ProgramType, Ref, Spec, Type, VersionType, Void
 from .decoder import DecodeWriter
 from .encoder import EncodeWriter
@@ -17,10 +19,11 @@ class ProgramWriter:
         self.spec = spec
         self.layout = layout
         self.module = module
+        self.hidden: set[str] = set()
 
     def version(self, program: ProgramType, version: VersionType) -> list[str]:
         """Return the lines of one program version."""
-        base = f"{program.name}_{version.number}"
+        base = f"{top_level(program.name)}_{version.number}"
         codecs, rows = [], []
         for procedure in version.procedures:
             lines, row = self.row(base, program, version, procedure)
@@ -33,7 +36,7 @@ class ProgramWriter:
         table = [f"_{base}_procedures = {{", *(f"    {row}" for row in rows), "}"]
         use("Procedure")
         return [
-            *codecs, *table, "", "",
+            *codecs, *table, *self.aliases(version), "", "",
             *self.client(base, program, version), "", "",
             *self.service(base, program, version),
         ]  # fmt: skip
@@ -95,6 +98,19 @@ class ProgramWriter:
         made = self.module.take_runs()
         return [*made, "", ""] if made else []
 
+    def aliases(self, version: VersionType) -> list[str]:
+        """Return other names for types that a procedure is called like: inside the classes its method hides them."""
+        types = [t for p in version.procedures for t in (p.result, *(f.type for f in p.arguments))]
+        used = {ref for t in types for ref in references(t)}
+        self.hidden = {top_level(name) for name in used & {p.name for p in version.procedures}}
+        if self.hidden:
+            self.module.used.add("TypeAlias")
+        return [f"_{name}_type: _TypeAlias = {name}" for name in sorted(self.hidden)]
+
+    def hint(self, type: Type) -> str:
+        """Return the annotation of a type inside the classes."""
+        return re.sub(r"\w+", lambda word: f"_{word[0]}_type" if word[0] in self.hidden else word[0], annotation(type))
+
     def parameters(self, procedure: ProcedureType) -> list[tuple[str, str]]:
         """Return (name, annotation) of the arguments as method parameters."""
         taken = {"self", "call"}
@@ -103,7 +119,7 @@ class ProgramWriter:
             name = attribute(item.name)
             name = f"{name}_" if name in taken else name
             taken.add(name)
-            found.append((name, annotation(item.type)))
+            found.append((name, self.hint(item.type)))
         return found
 
     def client(self, base: str, program: ProgramType, version: VersionType) -> list[str]:
@@ -120,7 +136,7 @@ class ProgramWriter:
             signature = "".join(f", {name}: {hint}" for name, hint in parameters)
             names = "".join(f"{name}, " for name, _ in parameters).rstrip()
             values = f"({names})" if len(parameters) <= 1 else f"({names.rstrip(',')})"
-            result = annotation(procedure.result)
+            result = self.hint(procedure.result)
             call = f"self._caller.call(_{base}_procedures[{procedure.number}], {values})"
             lines += ["", f"    def {attribute(procedure.name)}(self{signature}) -> {result}:"]
             lines += docstring(procedure.text, "        ")
@@ -150,7 +166,7 @@ class ProgramWriter:
             ]
         for procedure in version.procedures:
             parameters = "".join(f", {name}: {hint}" for name, hint in self.parameters(procedure))
-            result = annotation(procedure.result)
+            result = self.hint(procedure.result)
             concrete = procedure.number == 0 and not procedure.arguments and result == "None"
             if not concrete:
                 self.module.used.add("abstractmethod")
