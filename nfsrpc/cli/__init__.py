@@ -16,8 +16,12 @@ _COMMANDS = {
     "ls": "List a remote directory.",
     "get": "Copy a remote file to here.",
     "put": "Copy a file to a server.",
+    "keygen": "Make a pair of keys for AUTH_DH.",
+    "keyserv": "Hold users' secret keys for AUTH_DH.",
+    "keylogin": "Hand your secret key to the keyserv.",
     "gen": "Compile an XDR/RPC language (.x) file.",
     "dump": "Show the RPC calls of a capture or an interface.",
+    "replay": "Send the calls of a capture to a server, and compare.",
 }
 """Every subcommand, which is the name of its module as well, and its line in the list of --help."""
 

@@ -2,10 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
+from nfsrpc.auth.gss_library import GssFailed
+from nfsrpc.auth.keys import KeysUnavailable, UnknownNetname
 from nfsrpc.client.locate import NotServed
 from nfsrpc.client.url import BadUrl
+from nfsrpc.protocols.rpc_msg import auth_stat
 from nfsrpc.rpc.errors import AuthRefused, Disconnected, ProgramMismatch, ProgramUnavailable, RpcError, RpcTimeout
 from nfsrpc.transport.address import HostUnknown
 
@@ -17,10 +21,22 @@ _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
     (RpcTimeout, "is the server running there, and does a firewall let UDP and TCP through?"),
     (ProgramUnavailable, "another program listens there; check the port"),
     (ProgramMismatch, "this command speaks NFS version 2, MOUNT version 1 and portmapper version 2"),
-    (AuthRefused, "try ?uid=N&gid=N, or ?sec=none"),
+    (GssFailed, "`klist` shows tickets, `kinit` gets one; the server needs a key of nfs/HOST, HOST as in the URL"),
+    (KeysUnavailable, "see `nfsrpc keyserv --help`"),
+    (UnknownNetname, "`nfsrpc keygen` makes keys, /etc/publickey must have them; ?netname= names the server's"),
     (Disconnected, "is the server running? One on another port needs HOST:PORT, one without TCP ?proto=udp"),
     (PermissionError, "the server goes by uid, gid, client address and sometimes source port: try ?uid=0, or as root"),
 )
+
+_AUTH_REMEDIES: Mapping[int, str] = MappingProxyType({
+    auth_stat.AUTH_BADCRED: "the server does not know this caller; with ?sec=dh: are both clocks and both keys right?",
+    auth_stat.AUTH_REJECTEDCRED: "try another ?sec=: sys, none, krb5, krb5i, krb5p or dh",
+    auth_stat.AUTH_REJECTEDVERF: "are the clocks of both machines right?",
+    auth_stat.AUTH_TOOWEAK: "try ?sec=krb5p, krb5i, krb5 or dh; with AUTH_NONE, ?sec=sys",
+    auth_stat.AUTH_INVALIDRESP: "whoever answered cannot prove to be the server: check the host's name",
+    auth_stat.RPCSEC_GSS_CREDPROBLEM: "try again; if it stays so, the server forgets its contexts at once",
+    auth_stat.RPCSEC_GSS_CTXPROBLEM: "try again",
+})
 
 
 @contextlib.contextmanager
@@ -31,9 +47,15 @@ def failing_at(place: str) -> Iterator[None]:
     except BadUrl as wrong:
         raise Failure(str(wrong)) from wrong
     except (OSError, RpcError) as error:
-        remedy = next((words for kind, words in _REMEDIES if isinstance(error, kind)), None)
+        remedy = _remedy(error)
         text = f"{place}: {_cause(error)}"
         raise Failure(f"{text} ({remedy})" if remedy else text) from error
+
+
+def _remedy(error: Exception) -> str | None:
+    if isinstance(error, AuthRefused):
+        return _AUTH_REMEDIES.get(error.stat, "try another ?sec=")
+    return next((words for kind, words in _REMEDIES if isinstance(error, kind)), None)
 
 
 def _cause(error: Exception) -> str:

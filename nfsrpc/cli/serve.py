@@ -7,7 +7,10 @@ from contextlib import suppress
 import click
 from rich.console import Console
 
+from nfsrpc.auth.des import MissingExtra
+from nfsrpc.auth.idmap import BadMapping
 from nfsrpc.nfs.exports import NOBODY, ExportSpec, Squash, normal_path
+from nfsrpc.nfs.security import BadSecurity, SecurityOptions, parse_security
 from nfsrpc.nfs.server import NfsServer, Options, Place, Port111
 
 from .errors import Failure
@@ -29,6 +32,15 @@ _ANY = ("0.0.0.0", "::")
 @click.option("--all-squash", is_flag=True, help="Let everybody act as nobody.")
 @click.option("--anonuid", default=NOBODY, show_default=True, type=click.IntRange(0, 2**32 - 2), help="nobody's uid.")
 @click.option("--anongid", default=NOBODY, show_default=True, type=click.IntRange(0, 2**32 - 2), help="nobody's gid.")
+@click.option("--sec", "security", metavar="NAME[:NAME...]", help="Take only callers who are known in one of these "
+              "ways: sys, krb5, krb5i, krb5p, dh, none. Others can mount, no more.")  # fmt: skip
+@click.option("--id-map", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Lines of PRINCIPAL USER "
+              "for --sec=krb5... and dh; principals of users are found without.")  # fmt: skip
+@click.option("--public-keys", default="/etc/publickey", show_default=True, type=click.Path(), metavar="FILE",
+              help="Public keys, for --sec=dh.")  # fmt: skip
+@click.option("--keyserv", default="/var/run/keyservsock", show_default=True, type=click.Path(), metavar="SOCKET",
+              help="The keyserv that holds this host's secret key, for --sec=dh.")  # fmt: skip
+@click.option("--shorthand", is_flag=True, help="Give AUTH_SYS callers a shorthand (AUTH_SHORT).")
 @click.option("--portmap/--no-portmap", default=True, help="Take port 111 too, or register with the portmapper "
               "that has it.")  # fmt: skip
 @click.option("--ready-file", type=click.Path(), metavar="FILE", help="Write the port number to FILE once calls are "
@@ -45,6 +57,11 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     all_squash: bool,
     anonuid: int,
     anongid: int,
+    security: str | None,
+    id_map: str | None,
+    public_keys: str,
+    keyserv: str,
+    shorthand: bool,
     portmap: bool,
     ready_file: str | None,
 ) -> None:
@@ -58,14 +75,16 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     nfsrpc serve /srv/vol                                this machine only
     nfsrpc serve /srv/vol --host 0.0.0.0 --as /export    everybody mounts /export
     nfsrpc serve a b --as /a --as /b --read-only         two volumes, unchangeable
+    nfsrpc serve /srv/vol --sec krb5i:krb5p              Kerberos (key of nfs/HOST in the keytab)
     """
     squash = Squash(root_squash, all_squash, anonuid, anongid)
     exports = [
-        ExportSpec(path, volume, read_only, secure, squash)
+        ExportSpec(path, volume, read_only, secure, squash, _security(security))
         for volume, path in zip(volumes, _mount_paths(volumes, mount_paths), strict=True)
     ]
     try:
-        with NfsServer(exports, Options(host, port, workers, portmap)).started() as (server, place):
+        known = SecurityOptions(public_keys, keyserv, id_map, shorthand)
+        with NfsServer(exports, Options(host, port, workers, portmap, known)).started() as (server, place):
             if ready_file:
                 _write_whole(ready_file, f"{place.port}\n")
             _announce(exports, place, workers)
@@ -74,6 +93,15 @@ def serve(  # noqa: PLR0917 - one parameter for each option
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
     except OSError as error:
         raise Failure(_explained(error, host, port)) from None
+    except (MissingExtra, BadMapping) as error:
+        raise Failure(str(error)) from None
+
+
+def _security(text: str | None) -> frozenset[str] | None:
+    try:
+        return None if text is None else parse_security(text)
+    except BadSecurity as error:
+        raise click.UsageError(f"--sec: {error}") from None
 
 
 def _mount_paths(volumes: tuple[str, ...], given: tuple[str, ...]) -> list[bytes]:

@@ -106,7 +106,7 @@ class Decoder:
         try:
             header = decode_reply(reply)
         except RpcError as failure:
-            decoded.status = _failure(failure)
+            decoded.status = failure_name(failure)
             if isinstance(failure, BadReply):
                 decoded.trouble = str(failure)
             return
@@ -121,14 +121,15 @@ class Decoder:
             decoded.trouble = _why("reply", broken, decoded.exchange.reply_whole)
             decoded.status = "BAD_REPLY"
             return
-        decoded.status = _own_status(decoded.result)
+        decoded.status = own_status(decoded.result)
 
 
 def _why(which: str, broken: XdrDecodeError, whole: bool) -> str:
     return f"{which} undecodable: {broken}" if whole else f"{which} cut short by the capture"
 
 
-def _failure(failure: RpcError) -> str:
+def failure_name(failure: RpcError) -> str:
+    """The status that RPC itself has given, by its name in RFC 5531 §9."""
     if isinstance(failure, ProgramMismatch):
         return f"PROG_MISMATCH {failure.low}..{failure.high}"
     if isinstance(failure, RpcMismatch):
@@ -139,8 +140,8 @@ def _failure(failure: RpcError) -> str:
     return _STATUS.get(type(failure), "BAD_REPLY")
 
 
-def _own_status(result: Any) -> str:
-    """The status that a result carries itself: where its first field is one, 0 is success."""
+def own_status(result: Any) -> str:
+    """The status that a result carries itself: where its first field is one, 0 is success. OK where there is none."""
     if isinstance(result, IntEnum):
         status: Any = result
     else:

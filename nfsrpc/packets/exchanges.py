@@ -1,7 +1,7 @@
 """Calls and their replies, brought together by xid (RFC 5531 §9), with time-outs by the capture's own clock."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -72,10 +72,11 @@ class Exchanges:
     """Feeds on messages, gives each exchange once it is over: answered, or given up.
 
     What looks like RPC is taken; what does not is taken, too, when it goes to or comes from an end that
-    has served RPC before, so that calls with a broken header are seen.
+    has served RPC before, so that calls with a broken header are seen. `started` is told of each new call.
     """
 
     counts: Counts = field(default_factory=Counts)
+    started: Callable[[Exchange], None] = lambda exchange: None
     _pending: OrderedDict[_Key, Exchange] = field(default_factory=OrderedDict)
     _answered: OrderedDict[_Key, int] = field(default_factory=OrderedDict)
     _servers: OrderedDict[tuple[Endpoint, str], None] = field(default_factory=OrderedDict)
@@ -113,7 +114,8 @@ class Exchanges:
             yield self._pending.pop(key)
         again = self._answered.get(key) == hash(data)
         self.counts.repeated_calls += again
-        self._pending[key] = self._exchange(message, xid, again)
+        self._pending[key] = exchange = self._exchange(message, xid, again)
+        self.started(exchange)
         server = (message.target, message.transport)
         self._servers[server] = None
         if len(self._servers) > MOST_ANSWERED:
