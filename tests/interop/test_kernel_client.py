@@ -55,7 +55,7 @@ def test_behaves_as_a_local_file_system(kernel_client, server, proto):
         f"mkdir {local} $NFSDIR/work && {GUEST_PYTHON} {BEHAVIOUR} {local} && echo ---- &&"
         f" {GUEST_PYTHON} {BEHAVIOUR} $NFSDIR/work",
     )
-    assert result.status == 0, result
+    assert result.status == 0, str(result)
     on_local, on_nfs = result.output.split("----\n")
     assert on_nfs.splitlines() == on_local.splitlines()
     server.stop()
@@ -66,12 +66,12 @@ def test_behaves_as_a_local_file_system(kernel_client, server, proto):
 @pytest.mark.parametrize("proto", PROTOCOLS)
 def test_copies_a_source_tree(kernel_client, server, source_tree, proto):
     copied = kernel_client.run(server, proto, f"cp -a {source_tree} copy", timeout=COPY_LIMIT)
-    assert copied.status == 0, copied
+    assert copied.status == 0, str(copied)
     assert copied.calls["CREATE"]["calls"] >= TREE_FILES
     # another kernel, so that nothing of the comparison comes from the first one's cache
     compare = f"diff -r --no-dereference {source_tree} copy && rm -rf copy && ls -A"
     compared = kernel_client.run(server, proto, compare, timeout=COPY_LIMIT)
-    assert compared.status == 0, compared
+    assert compared.status == 0, str(compared)
     assert compared.output == ""
     server.stop()
     fsck(server.volume)
@@ -95,7 +95,7 @@ def test_copy_goes_on_while_the_server_is_killed(kernel_client, make_server, sou
     copied = kernel_client.run(
         server, proto, f"cp -av {source_tree} copy", on_line=count, timeout=COPY_LIMIT + 30 * kills
     )
-    assert copied.status == 0, copied
+    assert copied.status == 0, str(copied)
     assert seen > max(kill_at)
     assert copied.errors == ""
     server.kill()
@@ -103,7 +103,7 @@ def test_copy_goes_on_while_the_server_is_killed(kernel_client, make_server, sou
     compared = kernel_client.run(
         server, proto, f"diff -r --no-dereference {source_tree} copy", timeout=COPY_LIMIT
     )
-    assert (compared.status, compared.output) == (0, ""), compared
+    assert (compared.status, compared.output) == (0, ""), str(compared)
     server.stop()
     fsck(server.volume)
 
@@ -125,7 +125,7 @@ def test_an_open_file_outlives_a_restart(kernel_client, make_server, proto):
         on_line=restart,
         opts="noac",
     )
-    assert (result.status, result.output) == (0, "now\none\ntwo\n"), result
+    assert (result.status, result.output) == (0, "now\none\ntwo\n"), str(result)
 
 
 @pytest.mark.parametrize("proto", PROTOCOLS)
@@ -137,5 +137,5 @@ def test_large_blocks_arrive_whole(kernel_client, server, proto):
         "dd if=/dev/urandom of=/dev/shm/x bs=1M count=8 status=none && cp /dev/shm/x x &&"
         " echo 3 > /proc/sys/vm/drop_caches && cmp /dev/shm/x x && grep -o 'wsize=[0-9]*' /proc/mounts",
     )
-    assert (result.status, result.output) == (0, "wsize=8192\n"), result
+    assert (result.status, result.output) == (0, "wsize=8192\n"), str(result)
     assert result.calls["WRITE"]["calls"] == 1024

@@ -87,14 +87,14 @@ def test_showmount_lists_exports_and_clients(namespace, sun_server):
 
 
 @pytest.fixture
-def rpcbind(namespace, need_commands) -> Iterator[subprocess.Popen[bytes]]:
+def rpcbind(namespace, need_commands) -> Iterator[None]:
+    """Debian's rpcbind. It takes on a user of its own, which a user namespace without root cannot give it."""
     need_commands("rpcbind", "rpcinfo")
     process = namespace.popen(["rpcbind", "-f", "-w"], stdin=subprocess.DEVNULL)
-    for _ in range(500):  # rpcbind says nothing once it is ready
-        if namespace.run("rpcinfo", "-p", "127.0.0.1").returncode == 0:
-            break
-        assert process.poll() is None
-    yield process
+    while namespace.run("rpcinfo", "-p", "127.0.0.1").returncode != 0:  # it does not say when it is ready
+        if process.poll() is not None:
+            pytest.skip(f"rpcbind ended with status {process.returncode} (it needs root)")
+    yield
     process.terminate()
     process.wait(10)
 

@@ -20,23 +20,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import json
 import os
-import platform
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 import measure
 import peers
-from rich import box
+import present
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 IN_NAMESPACE = "NFSRPC_BENCH_NAMESPACE"
 PEERS = ("nfsrpc", "ganesha", "limit")
@@ -57,6 +53,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--seconds", type=float, default=1.0, help="of one measurement (default: %(default)s)")
     add("--directory", default="/var/tmp", help="on the file system to measure (default: %(default)s)")
     add("--json", metavar="FILE", help="write the figures there as well (-: standard output, without the table)")
+    add("--into", metavar="PAGE", type=Path, help="replace the figures in a Markdown page (docs/performance.md)")
     add("--peers", default=",".join(PEERS), help="which servers (default: %(default)s)")
     o = parser.parse_args(argv)
     o.operations, o.transports = o.operations.upper().split(","), o.transports.lower().split(",")
@@ -103,29 +100,6 @@ def measure_all(o: argparse.Namespace, running: list[peers.Peer], console: Conso
     return results
 
 
-def show(results: list[measure.Line], running: list[peers.Peer], o: argparse.Namespace, console: Console) -> None:
-    title = f"{o.connections} connections with {o.window} calls in flight each; medians of {o.rounds}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("operation", "server"):
-        table.add_column(column, no_wrap=True)
-    for column in ("replies/s", "spread", "p50 µs", "p99 µs", "lost", "ratio"):
-        table.add_column(column, justify="right", no_wrap=True)
-    yardsticks = {(r.operation, r.transport): r.summary.rate for r in results if r.server == "ganesha"}
-    for index, line in enumerate(results):
-        got = line.summary
-        yardstick = yardsticks.get((line.operation, line.transport))
-        ratio = f"{got.rate / yardstick:.2f}" if yardstick else ""
-        table.add_row(
-            f"{line.operation} {line.transport}", line.server, f"{got.rate:,.0f}", f"{got.spread:.0%}",
-            f"{got.p50:,.0f}", f"{got.p99:,.0f}", str(got.resent or ""), ratio,
-            end_section=index % len(running) == len(running) - 1,
-        )  # fmt: skip
-    console.print(table)
-    console.print("lost: datagrams sent again, all rounds together; ratio: to ganesha, by replies/s")
-    for peer in running:
-        console.print(f"most memory of one process, {peer.name}: {peer.memory() / 1e6:.0f} MB")
-
-
 def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitStack) -> list[peers.Peer]:
     running = []
     if "nfsrpc" in o.peers:
@@ -135,20 +109,6 @@ def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitSt
     if "limit" in o.peers:
         running.append(stack.enter_context(peers.limit(measure.build("limit"))))
     return running
-
-
-def document(o: argparse.Namespace, running: list[peers.Peer], results: list[measure.Line]) -> str:
-    figures = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}",
-        "python": platform.python_version(),
-        "connections": o.connections,
-        "window": o.window,
-        "rounds": o.rounds,
-        "seconds": o.seconds,
-        "memory_bytes": {peer.name: peer.memory() for peer in running},
-        "results": [asdict(line) for line in results],
-    }
-    return json.dumps(figures, indent=1) + "\n"
 
 
 def main(argv: list[str]) -> int:
@@ -166,12 +126,15 @@ def main(argv: list[str]) -> int:
         if not running:
             raise SystemExit("bench: no server to measure")
         results = measure_all(o, running, console)
-        show(results, running, o, console)
-        text = document(o, running, results)
+        present.show(results, running, o, console)
+        text = present.document(o, running, results)
+        table = present.markdown(o, running, results)
     if o.json == "-":
         sys.stdout.write(text)
     elif o.json:
         Path(o.json).write_text(text)
+    if o.into:
+        present.write_into(o.into, table)
     return 0
 
 
