@@ -24,15 +24,12 @@ from nfsrpc.xdr import (
     check_length as _check_length,
     check_size as _check_size,
     check_tail as _check_tail,
-    checked_words as _checked_words,
     decode_failure as _decode_failure,
     decode_no_args as _decode_no_args,
     decode_void as _decode_void,
-    decode_words as _decode_words,
     encode_failure as _encode_failure,
     encode_no_args as _encode_no_args,
     encode_void as _encode_void,
-    encode_words as _encode_words,
     new as _new,
     one_arg as _one_arg,
     too_long as _too_long,
@@ -619,7 +616,7 @@ def decode_exportnode(data: bytes, pos: int, limits: _Limits) -> tuple[exportnod
         raise _decode_failure(failure, at, data, pos, index) from None
 
 
-_ppathcnf_0 = _Run("> i i i i i i I i", "pc_link_max pc_max_canon pc_max_input pc_name_max pc_path_max pc_pipe_buf pc_vdisable pc_xxx", {'pc_max_canon': range(-32768, 32768), 'pc_max_input': range(-32768, 32768), 'pc_name_max': range(-32768, 32768), 'pc_path_max': range(-32768, 32768), 'pc_pipe_buf': range(-32768, 32768), 'pc_vdisable': range(0, 256), 'pc_xxx': range(-128, 128)})
+_ppathcnf_0 = _Run("> i i i i i i I i i i", "pc_link_max pc_max_canon pc_max_input pc_name_max pc_path_max pc_pipe_buf pc_vdisable pc_xxx pc_mask.[0] pc_mask.[1]", {'pc_max_canon': range(-32768, 32768), 'pc_max_input': range(-32768, 32768), 'pc_name_max': range(-32768, 32768), 'pc_path_max': range(-32768, 32768), 'pc_pipe_buf': range(-32768, 32768), 'pc_vdisable': range(0, 256), 'pc_xxx': range(-128, 128), 'pc_mask.[0]': range(-32768, 32768), 'pc_mask.[1]': range(-32768, 32768)})
 
 
 def encode_ppathcnf(v: ppathcnf, out: list[bytes]) -> None:
@@ -628,9 +625,10 @@ def encode_ppathcnf(v: ppathcnf, out: list[bytes]) -> None:
         at = _ppathcnf_0
         if len(v.pc_mask) != 2:
             _check_size('pc_mask', len(v.pc_mask), 2)
-        if not -32768 <= v.pc_max_canon < 32768 or not -32768 <= v.pc_max_input < 32768 or not -32768 <= v.pc_name_max < 32768 or not -32768 <= v.pc_path_max < 32768 or not -32768 <= v.pc_pipe_buf < 32768 or not 0 <= v.pc_vdisable < 256 or not -128 <= v.pc_xxx < 128:
+        a1 = v.pc_mask
+        if not -32768 <= v.pc_max_canon < 32768 or not -32768 <= v.pc_max_input < 32768 or not -32768 <= v.pc_name_max < 32768 or not -32768 <= v.pc_path_max < 32768 or not -32768 <= v.pc_pipe_buf < 32768 or not 0 <= v.pc_vdisable < 256 or not -128 <= v.pc_xxx < 128 or not -32768 <= a1[0] < 32768 or not -32768 <= a1[1] < 32768:
             raise _XdrEncodeError("an item does not fit")
-        out += _ppathcnf_0.pack(v.pc_link_max, v.pc_max_canon, v.pc_max_input, v.pc_name_max, v.pc_path_max, v.pc_pipe_buf, v.pc_vdisable, v.pc_xxx), _encode_words('i', v.pc_mask, 'pc_mask', range(-32768, 32768))
+        out.append(_ppathcnf_0.pack(v.pc_link_max, v.pc_max_canon, v.pc_max_input, v.pc_name_max, v.pc_path_max, v.pc_pipe_buf, v.pc_vdisable, v.pc_xxx, a1[0], a1[1]))
     except _ENCODE_FAILURES as failure:
         raise _encode_failure(failure, at, v) from None
 
@@ -640,7 +638,7 @@ def decode_ppathcnf(data: bytes, pos: int, limits: _Limits) -> tuple[ppathcnf, i
     try:
         v = _new(ppathcnf)
         at = _ppathcnf_0
-        (v.pc_link_max, x1, x2, x3, x4, x5, x6, x7,) = _ppathcnf_0.unpack_from(data, pos)
+        (v.pc_link_max, x1, x2, x3, x4, x5, x6, x7, x10, x11,) = _ppathcnf_0.unpack_from(data, pos)
         if not -32768 <= x1 < 32768:
             raise _XdrDecodeError(f"{x1} is out of range")
         v.pc_max_canon = x1
@@ -662,11 +660,14 @@ def decode_ppathcnf(data: bytes, pos: int, limits: _Limits) -> tuple[ppathcnf, i
         if not -128 <= x7 < 128:
             raise _XdrDecodeError(f"{x7} is out of range")
         v.pc_xxx = x7
-        pos += 32
-        at = 'pc_mask'
-        v.pc_mask = _checked_words(_decode_words('i', 2, data, pos), range(-32768, 32768), 4, pos)
-        pos += 2 * 4
-        return v, pos
+        if not -32768 <= x10 < 32768:
+            raise _XdrDecodeError(f"{x10} is out of range")
+        a8 = x10
+        if not -32768 <= x11 < 32768:
+            raise _XdrDecodeError(f"{x11} is out of range")
+        a9 = x11
+        v.pc_mask = [a8, a9]
+        return v, pos + 40
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos) from None
 

@@ -27,12 +27,10 @@ from nfsrpc.xdr import (
     decode_items as _decode_items,
     decode_no_args as _decode_no_args,
     decode_void as _decode_void,
-    decode_words as _decode_words,
     encode_failure as _encode_failure,
     encode_items as _encode_items,
     encode_no_args as _encode_no_args,
     encode_void as _encode_void,
-    encode_words as _encode_words,
     new as _new,
     one_arg as _one_arg,
 )
@@ -895,12 +893,17 @@ def decode_rpcbs_rmtcalllist(data: bytes, pos: int, limits: _Limits) -> tuple[rp
         raise _decode_failure(failure, at, data, pos, index) from None
 
 
+_rpcbs_proc_0 = _Run("> i i i i i i i i i i i i i", "[0] [1] [2] [3] [4] [5] [6] [7] [8] [9] [10] [11] [12]")
+
+
 def encode_rpcbs_proc(v: rpcbs_proc, out: list[bytes]) -> None:
     at: _Run | str = ""
     try:
+        at = _rpcbs_proc_0
         if len(v) != 13:
             _check_size('', len(v), 13)
-        out.append(_encode_words('i', v, ''))
+        a1 = v
+        out.append(_rpcbs_proc_0.pack(a1[0], a1[1], a1[2], a1[3], a1[4], a1[5], a1[6], a1[7], a1[8], a1[9], a1[10], a1[11], a1[12]))
     except _ENCODE_FAILURES as failure:
         raise _encode_failure(failure, at, v) from None
 
@@ -908,10 +911,10 @@ def encode_rpcbs_proc(v: rpcbs_proc, out: list[bytes]) -> None:
 def decode_rpcbs_proc(data: bytes, pos: int, limits: _Limits) -> tuple[rpcbs_proc, int]:
     at: _Run | str = ""
     try:
-        at = ''
-        v = list(_decode_words('i', 13, data, pos))
-        pos += 13 * 4
-        return v, pos
+        at = _rpcbs_proc_0
+        (a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13,) = _rpcbs_proc_0.unpack_from(data, pos)
+        v = [a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13]
+        return v, pos + 52
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos) from None
 
@@ -978,28 +981,28 @@ def decode_rpcbs_rmtcalllist_ptr(data: bytes, pos: int, limits: _Limits) -> tupl
         raise _decode_failure(failure, at, data, pos) from None
 
 
-_rpcb_stat_0 = _Run("> i i I", "setinfo unsetinfo addrinfo#", {'addrinfo#': _BOOL})
+_rpcb_stat_0 = _Run("> i i i i i i i i i i i i i i i I", "info.[0] info.[1] info.[2] info.[3] info.[4] info.[5] info.[6] info.[7] info.[8] info.[9] info.[10] info.[11] info.[12] setinfo unsetinfo addrinfo#", {'addrinfo#': _BOOL})
 _rpcb_stat_1 = _Run("> I", "rmtinfo#", {'rmtinfo#': _BOOL})
 
 
 def encode_rpcb_stat(v: rpcb_stat, out: list[bytes]) -> None:
     at: _Run | str = ""
     try:
+        at = _rpcb_stat_0
         if len(v.info) != 13:
             _check_size('info', len(v.info), 13)
-        out.append(_encode_words('i', v.info, 'info'))
-        at = _rpcb_stat_0
-        p1 = v.addrinfo
-        out.append(_rpcb_stat_0.pack(v.setinfo, v.unsetinfo, p1 is not None))
-        if p1 is not None:
-            at = 'addrinfo'
-            encode_rpcbs_addrlist(p1, out)
-        at = _rpcb_stat_1
-        p2 = v.rmtinfo
-        out.append(_rpcb_stat_1.pack(p2 is not None))
+        a1 = v.info
+        p2 = v.addrinfo
+        out.append(_rpcb_stat_0.pack(a1[0], a1[1], a1[2], a1[3], a1[4], a1[5], a1[6], a1[7], a1[8], a1[9], a1[10], a1[11], a1[12], v.setinfo, v.unsetinfo, p2 is not None))
         if p2 is not None:
+            at = 'addrinfo'
+            encode_rpcbs_addrlist(p2, out)
+        at = _rpcb_stat_1
+        p3 = v.rmtinfo
+        out.append(_rpcb_stat_1.pack(p3 is not None))
+        if p3 is not None:
             at = 'rmtinfo'
-            encode_rpcbs_rmtcalllist(p2, out)
+            encode_rpcbs_rmtcalllist(p3, out)
     except _ENCODE_FAILURES as failure:
         raise _encode_failure(failure, at, v) from None
 
@@ -1008,25 +1011,23 @@ def decode_rpcb_stat(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb_stat,
     at: _Run | str = ""
     try:
         v = _new(rpcb_stat)
-        at = 'info'
-        v.info = list(_decode_words('i', 13, data, pos))
-        pos += 13 * 4
         at = _rpcb_stat_0
-        (v.setinfo, v.unsetinfo, x1,) = _rpcb_stat_0.unpack_from(data, pos)
-        if x1 > 1:
-            _any_bool(x1, limits)
-        pos += 12
-        if x1:
+        (a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, v.setinfo, v.unsetinfo, x14,) = _rpcb_stat_0.unpack_from(data, pos)
+        v.info = [a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13]
+        if x14 > 1:
+            _any_bool(x14, limits)
+        pos += 64
+        if x14:
             at = 'addrinfo'
             v.addrinfo, pos = decode_rpcbs_addrlist(data, pos, limits)
         else:
             v.addrinfo = None
         at = _rpcb_stat_1
-        (x2,) = _rpcb_stat_1.unpack_from(data, pos)
-        if x2 > 1:
-            _any_bool(x2, limits)
+        (x15,) = _rpcb_stat_1.unpack_from(data, pos)
+        if x15 > 1:
+            _any_bool(x15, limits)
         pos += 4
-        if x2:
+        if x15:
             at = 'rmtinfo'
             v.rmtinfo, pos = decode_rpcbs_rmtcalllist(data, pos, limits)
         else:

@@ -32,6 +32,7 @@ from .run import Run
 from .whole import decode, encode
 from .words import (
     checked_words,
+    decode_bools,
     decode_no_args,
     decode_quadruples,
     decode_void,
@@ -87,6 +88,7 @@ __all__ = [
     "check_tail",
     "checked_words",
     "decode",
+    "decode_bools",
     "decode_failure",
     "decode_items",
     "decode_nested_items",

@@ -40,7 +40,7 @@ def _decode_failure(cause: Exception, at: "Run | str", data: bytes, pos: int) ->
         found = at.explain_decode(data, pos)
         if found:
             field, offset, reason = found
-            return XdrDecodeError(reason, offset=offset, path=field.lstrip("."))
+            return XdrDecodeError(reason, offset=offset, path=field)
         at = ""
     if isinstance(cause, XdrDecodeError):
         if cause.offset is None:
@@ -64,6 +64,6 @@ def _encode_failure(cause: Exception, at: "Run | str", value: object) -> XdrEnco
         found = at.explain_encode(value)
         if found:
             field, reason = found
-            return XdrEncodeError(reason, path=field.lstrip("."))
+            return XdrEncodeError(reason, path=field)
         at = ""
     return XdrEncodeError(f"{type(cause).__name__}: {cause}", path=at)

@@ -15,11 +15,12 @@ Check = Mapping[int, Any] | bytes | range
 class Run(Struct):
     """Fixed-size items in a row.
 
-    ``format`` is a `struct` format with one blank-separated code per item after
-    the ``>``; ``fields`` names them in the same order, blank-separated. A name that
-    ends in ``#`` belongs to a word that the codec computes itself (a length, an
-    "it follows" flag). ``checks`` maps the name of an item to the values it may have:
-    the members of an enumeration, the range of a narrow integer, or the fill bytes.
+    ``format`` is a `struct` format with one blank-separated code per item after the ``>``;
+    ``fields`` names them in the same order, blank-separated, an element of an array as a step
+    of its own (``a.[0].b``). A name that ends in ``#`` belongs to a word that the codec computes
+    itself: a length, or a flag that says whether a value follows. ``checks`` maps the name of an
+    item to the values it may have: the members of an enumeration, the range of a narrow integer, or
+    the fill bytes.
     """
 
     __slots__ = ("checks", "codes", "fields")
@@ -36,11 +37,11 @@ class Run(Struct):
             size = calcsize(">" + code)
             if pos + size > len(data):
                 left = max(len(data) - pos, 0)
-                return field.rstrip("#"), pos, f"needs {size} bytes, but the message ends after {left}"
+                return shown(field), pos, f"needs {size} bytes, but the message ends after {left}"
             value = unpack_from(">" + code, data, pos)[0]
             allowed = self.checks.get(field)
             if allowed is not None and not permits(allowed, value):
-                return field.rstrip("#"), pos, describe_refusal(allowed, value)
+                return shown(field), pos, describe_refusal(allowed, value)
             pos += size
         return None
 
@@ -53,8 +54,13 @@ class Run(Struct):
             if not reason:
                 reason = unfit(code, value, self.checks.get(field))
             if reason:
-                return field, reason
+                return shown(field), reason
         return None
+
+
+def shown(field: str) -> str:
+    """Return the path of an item as errors show it: ``a.[0].b#`` is ``a[0].b``, and ``.`` is the value itself."""
+    return field.rstrip("#").replace(".[", "[").lstrip(".")
 
 
 def permits(allowed: Check, value: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from .errors import XdrDecodeError, XdrEncodeError
 from .limits import Limits
+from .opaque import BOOL
 from .quadruple import Quadruple
 from .run import Check, describe_refusal, permits, unfit
 
@@ -32,6 +33,15 @@ def encode_words(code: str, items: Sequence[Any], path: str, allowed: Check | No
         if reason:
             raise XdrEncodeError(reason, path=f"{path}[{index}]")
     raise XdrEncodeError("is not a list of numbers", path=path)
+
+
+def decode_bools(count: int, data: bytes, pos: int, limits: Limits) -> list[bool]:
+    """Decode `count` bools from `pos`; the caller has compared `count` with its caps."""
+    words = decode_words("I", count, data, pos)
+    for index, word in enumerate(words):
+        if word > 1 and not limits.accept_any_bool:
+            raise XdrDecodeError(describe_refusal(BOOL, word), offset=pos + index * 4, path=f"[{index}]")
+    return [word != 0 for word in words]
 
 
 def checked_words(values: Sequence[Any], allowed: Check, size: int, pos: int) -> list[Any]:

@@ -30,6 +30,7 @@ struct link { int value; link *next; };
 struct chain { link *first; int last; };
 struct bag { bag items<>; };
 typedef bag bags<2>;
+typedef bool flags<>;
 struct mutual { int n; other *o; };
 struct other { mutual m<>; };
 union shell switch (int more) { case 1: shell inner<1>; default: void; };
@@ -80,6 +81,8 @@ def test_values_and_bytes(case: str) -> None:
     assert decode(getattr(M, f"decode_{name}"), data) == value
 
 
+MORE = "typedef bool bools<>; typedef point triangle[2]; typedef bool three[3]; typedef int twenty[20];"
+
 # what: (type, bytes in hex, offset, path, part of the reason)
 REFUSED = {
     "bool that is neither 0 nor 1": ("bools", "00000001 00000002", 4, "[0]", "2 is not one of"),
@@ -98,6 +101,8 @@ REFUSED = {
     "second element of a list": ("chain", "00000001 00000001 00000001 0000", 12, "first[1].value", "needs 4 bytes"),
     "element of an array": ("mutual", "00000001 00000001 00000001 00000002 00000009", 16, "o.m[0].o", "9 is not one"),
     "arm of a union": ("open", "00000001 00000009", 4, "s", "9 elements, but at most 4"),
+    "inside an array in the run": ("triangle", "00000001 00000002 00000003", 12, "[1].y", "needs 4 bytes"),
+    "bool in a fixed array": ("three", "00000001 00000000 00000007", 8, "[2]", "7 is not one of"),
     "nothing at all": ("point", "", 0, "x", "the message ends after 0"),
 }
 
@@ -105,7 +110,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_with_place(case: str) -> None:
     name, wire, offset, path, reason = REFUSED[case]
-    specification = compiled(SPECIFICATION + "typedef bool bools<>;").spec
+    specification = compiled(SPECIFICATION + MORE).spec
     decoder = getattr(module_of(specification), f"decode_{name}")
     with pytest.raises(XdrDecodeError) as caught:
         decode(decoder, bytes.fromhex(wire))
@@ -139,6 +144,12 @@ UNFIT = {
     "element that is no enum value": ("all", changed(colors=[M.RED, 7]), "colors[1]", "7 is not one of"),
     "field of an element": ("all", changed(ps=[M.point(0, 0), M.point(0, -1)]), "ps[1].y", "does not fit"),
     "element that is text": ("all", changed(names=[b"a", "b"]), "names[1]", "must be bytes"),
+    "element of an array in the run": (
+        "all",
+        changed(pair=[M.point(0, 0), M.point(0, -1)]),
+        "pair[1].y",
+        "does not fit",
+    ),
     "missing struct": ("all", changed(p=None), "p.x", "NoneType object has no 'x'"),
     "missing arm": ("choice", M.choice(M.RED), "p.x", "NoneType object has no 'x'"),
     "discriminant without an arm": ("choice", M.choice(3), "c", "no arm"),
@@ -166,6 +177,7 @@ def test_other_buffers_are_taken_as_bytes() -> None:
         ("accept_nonzero_padding", "name", "00000001 61010203", b"a"),
         ("accept_nonzero_padding", "key", "3132333435 010203", b"12345"),
         ("accept_any_bool", "chain", "00000007 00000001 00000000 00000005", M.chain(M.link(1, None), 5)),
+        ("accept_any_bool", "flags", "00000002 00000009 00000000", [True, False]),
         ("accept_trailing_bytes", "color", "00000001 00", M.RED),
     ],
 )

@@ -8,6 +8,8 @@ from ..layout import Layout
 from ..model import (
     Boolean,
     EnumType,
+    FixedArray,
+    FixedOpaque,
     Floating,
     Integer,
     Ref,
@@ -20,6 +22,7 @@ from .names import top_level
 from .text import Item, Lines, Module
 
 _MOST_INLINED = 64
+_MOST_FUSED = 16
 _CODES = {(32, True): "i", (32, False): "I", (64, True): "q", (64, False): "Q"}
 
 
@@ -49,6 +52,23 @@ class FunctionWriter(Lines):
     def calls_with_depth(self, name: str) -> bool:
         """Say whether a call from here to the codec of `name` is one step of a recursion."""
         return name in self.layout.cycle and self.owner in self.layout.cycle
+
+    def is_fused(self, element: Type, size: int) -> bool:
+        """Say whether the elements of a fixed array join the run around them."""
+        return size * fused_leaves(self, element) <= _MOST_FUSED
+
+
+def fused_leaves(writer: FunctionWriter, type: Type) -> int:
+    """Count the items of a type that consists of fixed-size items alone; for any other, return more than is fused."""
+    target = writer.spec.resolve(type)
+    match target:
+        case FixedOpaque() | Floating():
+            return 1
+        case FixedArray(element, size):
+            return max(size * fused_leaves(writer, element), 1)
+        case StructType(fields=fields) if writer.is_inlined(target):
+            return sum(fused_leaves(writer, f.type) for f in fields)
+    return 1 if word_code(target) else _MOST_FUSED + 1
 
 
 def count_leaves(spec: Spec, type: Type | EnumType | StructType | UnionType) -> int:

@@ -133,6 +133,11 @@ class DecodeWriter(FunctionWriter):
                 self.conversions.append(f"{target} = {self.module.use('Quadruple')}.from_bytes({raw})")
             case Opaque(bound) | String(bound):
                 self.write_opaque(bound, target, path)
+            case FixedArray(element, size) if self.is_fused(element, size):
+                items = [self.local("a") for _ in range(size)]
+                for index, item in enumerate(items):
+                    self.write_value(element, item, f"{path}.[{index}]" if path else f"[{index}]")
+                self.conversions.append(f"{target} = [{', '.join(items)}]")
             case FixedArray(element, size):
                 self.settle()
                 self.write_elements(element, str(size), target, path)
@@ -246,7 +251,9 @@ class DecodeWriter(FunctionWriter):
         size = 8 if code in "qQd" else 4
         words = f"{self.module.use('decode_words')}({code!r}, {count}, data, pos)"
         allowed = allowed_values(kind, self.module.use)
-        if allowed:
+        if isinstance(kind, Boolean):
+            self.add(f"{target} = {self.module.use('decode_bools')}({count}, data, pos, limits)")
+        elif allowed:
             self.add(f"{target} = {self.module.use('checked_words')}({words}, {allowed}, {size}, pos)")
         else:
             self.add(f"{target} = list({words})")

@@ -170,11 +170,17 @@ class EncodeWriter(FunctionWriter):
             ]
 
     def write_fixed_array(self, element: Type, size: int, value: str, path: str) -> None:
-        """Write an array of a fixed size."""
+        """Write an array of a fixed size; a short one of fixed-size elements joins the run around it."""
         self.preparations += [
             f"if len({value}) != {size}:",
             f"    {self.module.use('check_size')}({path!r}, len({value}), {size})",
         ]
+        if self.is_fused(element, size):
+            items = self.local("a")
+            self.preparations.append(f"{items} = {value}")
+            for index in range(size):
+                self.write_value(element, f"{items}[{index}]", f"{path}.[{index}]" if path else f"[{index}]")
+            return
         self.write_elements(element, value, path)
 
     def write_array(self, element: Type, bound: int | None, value: str, path: str) -> None:
