@@ -8,6 +8,8 @@ import secrets
 from importlib import import_module
 from typing import Any
 
+from nfsrpc.rpc.errors import RpcError
+
 PRIME = 0xD4A0BA0250B6FD2EC626E7EFD637DF76C716E22D0944B88B
 BASE = 3
 DIGITS = 48
@@ -15,7 +17,7 @@ DIGITS = 48
 BLOCK = 8
 
 
-class MissingExtra(RuntimeError):
+class MissingExtra(RpcError):
     """A part of this package that is optional is not installed; the text says how to install it."""
 
     def __init__(self, what: str, extra: str) -> None:

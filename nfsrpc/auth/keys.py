@@ -6,20 +6,22 @@ import socket
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from nfsrpc.rpc.errors import RpcError
+
 from . import des
 
 MAX_NETNAME = 255
 _LINE = re.compile(r"(\S+)\s+([0-9A-Fa-f]{48}):([0-9A-Fa-f]{64})?")
 
 
-class UnknownNetname(LookupError):
+class UnknownNetname(RpcError):
     """There is no public key for a netname."""
 
     def __init__(self, netname: str) -> None:
         super().__init__(f"no public key is known for {netname}")
 
 
-class KeysUnavailable(RuntimeError):
+class KeysUnavailable(RpcError):
     """The secret key cannot be used: the text says why."""
 
 

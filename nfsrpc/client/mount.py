@@ -7,6 +7,11 @@ from types import TracebackType
 from typing import Self
 
 from nfsrpc.auth import Credential, NoneCredential, SysCredential
+from nfsrpc.auth.dh import DhCredential
+from nfsrpc.auth.gss import GssCredential
+from nfsrpc.auth.gss_wire import SERVICES
+from nfsrpc.auth.keys import PublicKeyFile, host_netname, own_netname
+from nfsrpc.keyserv.client import KeyservKeys
 from nfsrpc.protocols import mount as mount_prot
 from nfsrpc.rpc.errors import ProcedureUnavailable, RpcError
 from nfsrpc.transport.client import CALL_TIMEOUT
@@ -146,9 +151,17 @@ class Mount:
 
 
 def credential_of(url: NfsUrl) -> Credential:
-    """What `url` says of the caller: AUTH_SYS with its ids or else this process' own; nobody with ``sec=none``."""
+    """What `url` says of the caller: AUTH_SYS with its ids or else this process' own, unless ``sec`` says otherwise.
+
+    Raises `MissingExtra` where the flavour's library is not installed.
+    """
     if url.sec == "none":
         return NoneCredential()
+    if url.sec in SERVICES:
+        return GssCredential(url.sec)
+    if url.sec == "dh":
+        keys = KeyservKeys(PublicKeyFile().public)
+        return DhCredential(keys, own_netname(), url.netname or host_netname(url.host))
     if url.uid is None and url.gid is None:
         return SysCredential()
     own = SysCredential()

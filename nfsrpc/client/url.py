@@ -38,6 +38,7 @@ class NfsUrl:
     gid: int | None = None
     mount_port: int | None = None
     nfs_port: int | None = None
+    netname: str | None = None
 
     def __str__(self) -> str:
         return f"nfs://{authority(self.host, self.port)}{quote_from_bytes(self.path)}"
@@ -62,7 +63,8 @@ def parse_authority(text: str) -> tuple[str, int | None]:
 def parse_url(text: str) -> NfsUrl:
     """Take `text` apart. Raises `BadUrl` with the reason; an argument that is not known is one.
 
-    Arguments: ``version`` (2), ``proto`` (tcp, udp), ``sec`` (sys, none), ``uid``, ``gid``, ``mountport``,
+    Arguments: ``version`` (2), ``proto`` (tcp, udp), ``sec`` (sys, none, krb5, krb5i, krb5p, dh),
+    ``netname`` (the server's, for dh; else that of the host), ``uid``, ``gid``, ``mountport``,
     ``nfsport``. A path may hold any byte as ``%XX``; ``?`` must be written so.
     """
     scheme, mark, rest = text.partition("://")
@@ -123,7 +125,8 @@ def _version(text: str) -> int:
 _ARGUMENTS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({
     "version": ("version", _version),
     "proto": ("proto", _one_of("tcp", "udp")),
-    "sec": ("sec", _one_of("sys", "none")),
+    "sec": ("sec", _one_of("sys", "none", "krb5", "krb5i", "krb5p", "dh")),
+    "netname": ("netname", str),
     "uid": ("uid", _identity),
     "gid": ("gid", _identity),
     "mountport": ("mount_port", _port),

@@ -7,6 +7,7 @@ from hashlib import blake2s
 from typing import NamedTuple
 
 from nfsrpc.auth import Principal
+from nfsrpc.auth.none import ANONYMOUS
 from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.store import Store, Ufid
 
@@ -67,6 +68,8 @@ class Export:
         The UFID of its top directory in `store`.
     read_only, secure
         Refuse every change; refuse callers from an unprivileged port.
+    security
+        The ways of proving who one is that are good enough (`Principal.security`); None: every one.
     """
 
     path: bytes
@@ -77,19 +80,25 @@ class Export:
     read_only: bool = False
     secure: bool = False
     squash: Squash = NO_SQUASH
+    security: frozenset[str] | None = None
     _identities: dict[Principal, Identity] = field(default_factory=dict, repr=False)
 
     def admits(self, peer: Peer) -> bool:
         """Whether calls from `peer`'s address and port are taken."""
         return not self.secure or peer.port < _RESERVED_PORTS
 
+    def trusts(self, principal: Principal) -> bool:
+        """Whether `principal` is proved well enough for this export."""
+        return self.security is None or principal.security in self.security
+
     def identity(self, principal: Principal) -> Identity:
-        """Whom `principal` acts as here."""
+        """Whom `principal` acts as here: nobody, if the export does not trust the way it is proved."""
         found = self._identities.get(principal)
         if found is None:
             if len(self._identities) >= _CACHED:
                 self._identities.clear()
-            found = self._identities[principal] = self.squash.identity(principal)
+            known = principal if self.trusts(principal) else ANONYMOUS
+            found = self._identities[principal] = self.squash.identity(known)
         return found
 
     def handle(self, node: Ufid) -> bytes:
@@ -105,6 +114,7 @@ class ExportSpec(NamedTuple):
     read_only: bool = False
     secure: bool = False
     squash: Squash = NO_SQUASH
+    security: frozenset[str] | None = None
 
 
 def normal_path(path: bytes) -> bytes:
@@ -145,7 +155,7 @@ class Exports:
             sealer = self._sealers[store.fsid]
             number = numbers[spec.path]
             self._exports.append(
-                Export(spec.path, store, store.root, sealer, number, spec.read_only, spec.secure, spec.squash)
+                Export(spec.path, store, store.root, sealer, number, *spec[2:])
             )
         self._by_number = {(export.store.fsid, export.number): export for export in self._exports}
 

@@ -13,7 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from nfsrpc.protocols import nfs_prot as v2
+from nfsrpc.protocols.rpc_msg import auth_stat
 from nfsrpc.rpc.dispatch import Binding, Call, Drop, Encoded
+from nfsrpc.rpc.message import Rejected
 from nfsrpc.rpc.work import Work
 from nfsrpc.store import Attributes, Changes, Store, Ufid
 from nfsrpc.xdr import Procedure
@@ -73,7 +75,18 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         export, node = self._exports.open(handle.data)
         if not export.admits(call.peer):
             raise refuse(errno.EACCES)
+        if not export.trusts(call.principal):
+            raise Rejected(auth_stat.AUTH_TOOWEAK)
         return export, node, export.identity(call.principal)
+
+    def _reach_to_mount(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid]:
+        """The same for what clients ask of an export's root before they know who calls (RFC 2623 §2.3.2)."""
+        export, node = self._exports.open(handle.data)
+        if node != export.root:
+            return self._reach(handle, call)[:2]
+        if not export.admits(call.peer):
+            raise refuse(errno.EACCES)
+        return export, node
 
     def _reach_to_change(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
         found = self._reach(handle, call)
@@ -83,7 +96,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
 
     def NFSPROC_GETATTR(self, arg: v2.nfs_fh, call: Call) -> v2.attrstat:
         """RFC 1094 §2.2.2. No permission is needed."""
-        export, node, _ = self._reach(arg, call)
+        export, node = self._reach_to_mount(arg, call)
         return _attrstat(export, export.store.getattr(node))
 
     def NFSPROC_SETATTR(self, arg: v2.sattrargs, call: Call) -> v2.attrstat:
@@ -260,7 +273,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
 
     def NFSPROC_STATFS(self, arg: v2.nfs_fh, call: Call) -> v2.statfsres:
         """RFC 1094 §2.2.18."""
-        export, node, _ = self._reach(arg, call)
+        export, node = self._reach_to_mount(arg, call)
         export.store.getattr(node)
         return v2.statfsres(v2.nfsstat.NFS_OK, statfs_of(export.store.statfs()))
 

@@ -4,26 +4,30 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
 from nfsrpc.portmap.client import PORT as PORTMAP_PORT
 from nfsrpc.portmap.client import Registration
 from nfsrpc.portmap.entry import Registered, Transport
+from nfsrpc.portmap.own import own_entries
 from nfsrpc.portmap.registry import Registry
-from nfsrpc.portmap.service import PortMapper
-from nfsrpc.protocols import mount, nfs_prot, portmap
+from nfsrpc.portmap.service import Mapper
+from nfsrpc.portmap.statistics import Statistics
+from nfsrpc.protocols import mount, nfs_prot, portmap, rpcb_prot
 from nfsrpc.rpc.dispatch import Binding
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.store import Store
 from nfsrpc.store.volume import Volume, VolumeError, VolumeLock
 from nfsrpc.transport import PortInUse, Server
+from nfsrpc.transport.inheritance import Inheritance
 
 from . import mount as mount_program
 from . import nfs2
 from .exports import Exports, ExportSpec
 from .rmtab import Rmtab
+from .security import SecurityOptions, authenticators
 
 _log = logging.getLogger(__name__)
 
@@ -58,12 +62,13 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to serve: address, port (0: a free one), worker processes, and whether to care for port 111."""
+    """How to serve: address, port (0: a free one), worker processes, whether to care for port 111, who is believed."""
 
     host: str = "127.0.0.1"
     port: int = 2049
     workers: int = 1
     portmap: bool = True
+    security: SecurityOptions = field(default_factory=SecurityOptions)
 
 
 class NfsServer:
@@ -71,13 +76,19 @@ class NfsServer:
 
     Everything that can be wrong with volumes, address and port raises in
     `started`, before a call is taken: `NotAVolume`, `VolumeInUse`, `PortInUse`,
-    or the OSError of the address.
+    or the OSError of the address. What flavours of authentication need raises at once: see `authenticators`.
     """
 
     def __init__(self, exports: Sequence[ExportSpec], options: Options) -> None:
         self._exports = list(exports)
         self._options = options
-        self._registry = Registry()
+        self._inheritance = Inheritance()
+        self._registry = Registry(self._inheritance.take("registry"))
+        self._inheritance.keep("registry", self._registry.fileno())
+        self._statistics = Statistics(self._inheritance.take("portmap statistics"))
+        self._inheritance.keep("portmap statistics", self._statistics.fileno())
+        wanted = frozenset[str]().union(*(export.security or () for export in self._exports))
+        self._flavors = authenticators(wanted, options.security)
         self._locks: dict[str, VolumeLock] = {}
 
     @contextmanager
@@ -85,14 +96,17 @@ class NfsServer:
         """Volumes locked, sockets bound, port 111 settled; undone in reverse order at the end."""
         with ExitStack() as stack:
             for path in sorted({export.volume for export in self._exports}):
-                self._locks[path] = stack.enter_context(VolumeLock(path))
+                name = f"lock of {path}"
+                lock = VolumeLock(path, inherited=self._inheritance.take(name))
+                self._locks[path] = stack.enter_context(lock)
+                self._inheritance.keep(name, lock.fileno())
             self._tell_apart()
             server, port111 = self._bound()
             stack.callback(server.close)
             reason = ""
             if port111 is Port111.TAKEN:
                 port111, reason = self._register(stack, server.ports[0])
-            self._fill_registry(server.ports[0], port111)
+            self._fill_registry(server)
             yield server, Place(self._options.host, server.ports[0], port111, reason)
 
     def _tell_apart(self) -> None:
@@ -122,7 +136,7 @@ class NfsServer:
             return self._server([main]), Port111.FORBIDDEN
 
     def _server(self, addresses: list[tuple[str, int]]) -> Server:
-        return Server(self._bindings, addresses, self._options.workers)
+        return Server(self._bindings, addresses, self._options.workers, flavors=self._flavors, inheritance=self._inheritance)
 
     def _register(self, stack: ExitStack, port: int) -> tuple[Port111, str]:
         registration = Registration(_lines(port))
@@ -133,13 +147,15 @@ class NfsServer:
         stack.callback(_withdraw, registration)
         return Port111.REGISTERED, ""
 
-    def _fill_registry(self, port: int, port111: Port111) -> None:
-        mapper = PORTMAP_PORT if port111 is Port111.OWN else port
-        for protocol in Transport:
-            own = Registered(portmap.PMAP_PROG, portmap.PMAP_VERS, protocol, mapper)
-            self._registry.set(own, own=True)
-        for line in _lines(port):
-            self._registry.set(line, own=True)
+    def _fill_registry(self, server: Server) -> None:
+        """What is served, and where; the portmapper itself is at the last address, which is port 111 where we have it."""
+        main, mapper = server.places[0], server.places[-1]
+        for program, version in PROGRAMS:
+            for entry in own_entries(program, version, *main):
+                self._registry.set(entry)
+        for version in (portmap.PMAP_VERS, rpcb_prot.RPCBVERS, rpcb_prot.RPCBVERS4):
+            for entry in own_entries(portmap.PMAP_PROG, version, *mapper):
+                self._registry.set(entry)
 
     def _bindings(self) -> Iterable[Binding]:
         """What one worker serves; runs in that worker's process."""
@@ -149,7 +165,7 @@ class NfsServer:
         return [
             nfs2.binding(exports),
             *mount_program.bindings(exports, rmtab),
-            Binding(PortMapper(self._registry)),
+            *Mapper(self._registry, self._statistics).bindings(),
         ]
 
 

@@ -112,6 +112,8 @@ class PendingCall:
         if self._reply is None:
             raise RuntimeError(f"{self.procedure.name} has no reply yet")
         data, limits = self._reply, self._limits
+        if (stat := auth_refusal(data)) is not None:
+            raise AuthRefused(stat, self.auth.credential[0])
         header = decode_reply(data, limits)
         auth = self._proved(header.verifier)
         body = header.body

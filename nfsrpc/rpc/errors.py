@@ -29,12 +29,26 @@ class RpcMismatch(RpcError):
         self.high = high
 
 
-class AuthRefused(RpcError):
-    """The server refused the credential or verifier; `stat` is the auth_stat of RFC 5531 §9."""
+FLAVOR_WORDS: Mapping[int, str] = MappingProxyType({
+    0: "AUTH_NONE",
+    1: "AUTH_SYS",
+    2: "AUTH_SHORT",
+    3: "AUTH_DH",
+    6: "RPCSEC_GSS",
+})
 
-    def __init__(self, stat: int) -> None:
-        super().__init__(f"authentication refused: {AUTH_STAT_WORDS.get(stat, f'auth_stat {stat}')}")
+
+class AuthRefused(RpcError):
+    """The credential or verifier was refused, by the server or (AUTH_INVALIDRESP) the server's own by us.
+
+    `stat` is the auth_stat of RFC 5531 §9, `flavor` that of the credential, if it is known.
+    """
+
+    def __init__(self, stat: int, flavor: int | None = None) -> None:
+        whose = "" if flavor is None else f"{FLAVOR_WORDS.get(flavor, f'flavour {flavor}')} "
+        super().__init__(f"{whose}authentication refused: {AUTH_STAT_WORDS.get(stat, f'auth_stat {stat}')}")
         self.stat = stat
+        self.flavor = flavor
 
 
 class ProgramUnavailable(RpcError):

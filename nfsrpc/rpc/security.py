@@ -33,16 +33,20 @@ __all__ = [
 
 
 class Peer(NamedTuple):
-    """The other end: numeric host and port, and the netid it came by (``udp``, ``tcp``, ``udp6``, ``tcp6``)."""
+    """The other end: numeric host and port, and the netid it came by (``udp``, ``tcp``, ``udp6``, ``tcp6``).
+
+    Over a UNIX socket (``local``) host is ``local``, and `uid` the user at the other end, as the kernel says.
+    """
 
     host: str
     port: int
     netid: str
+    uid: int | None = None
 
     @property
     def is_loopback(self) -> bool:
         """Whether the peer is on this machine."""
-        return self.host.startswith("127.") or self.host in ("::1", "::ffff:127.0.0.1")
+        return self.host.startswith("127.") or self.host in ("::1", "::ffff:127.0.0.1", "local")
 
 
 class Identity(Protocol):

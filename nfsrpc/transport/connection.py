@@ -26,7 +26,8 @@ class Connection:
 
     def __init__(self, sock: socket.socket, peer: Peer, limits: Limits) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.peer = peer
         self.calls: deque[bytes] = deque()

@@ -18,6 +18,7 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 from .connection import Connection
 from .datagrams import Datagrams, datagrams
 from .endpoints import Endpoint
+from .unix import peer_uid
 
 _log = logging.getLogger(__name__)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -39,10 +40,17 @@ Turn = Callable[[Sequence[tuple[bytes, Peer]]], list[Reply]]
 class Loop:
     """Serves endpoints until `stop`; `turn` is `Dispatcher.turn` or anything of its shape.
 
-    The loop owns the connections it accepts, not the endpoints' sockets.
+    `local` are listening UNIX sockets to serve as well. The loop owns the
+    connections it accepts, not the endpoints' sockets.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], turn: Turn, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        turn: Turn,
+        limits: Limits = DEFAULT_LIMITS,
+        local: Sequence[socket.socket] = (),
+    ) -> None:
         self._turn = turn
         self._limits = limits
         self._selector = selectors.DefaultSelector()
@@ -50,7 +58,7 @@ class Loop:
         self._per_host: Counter[str] = Counter()
         self._ready: dict[Connection, None] = {}
         self._datagrams: list[Datagrams] = []
-        self._listeners = [endpoint.tcp for endpoint in endpoints]
+        self._listeners = [endpoint.tcp for endpoint in endpoints] + list(local)
         self._rest_ends: float | None = None
         self._stopping = False
         self._successor = False
@@ -208,7 +216,7 @@ class Loop:
                 if error.errno in _OUT_OF_DESCRIPTORS:
                     self._rest(error)
                 return
-            self._admit(sock, Peer(str(address[0]), int(address[1]), _netid(sock)))
+            self._admit(sock, _peer(sock, address))
 
     def _admit(self, sock: socket.socket, peer: Peer) -> None:
         """Take a connection up; over a cap, close the one that has been quiet longest, of that host or of all."""
@@ -310,5 +318,7 @@ class Loop:
                 time.sleep(_FAREWELL / 100)
 
 
-def _netid(sock: socket.socket) -> str:
-    return "tcp6" if sock.family == socket.AF_INET6 else "tcp"
+def _peer(sock: socket.socket, address: Any) -> Peer:
+    if sock.family == socket.AF_UNIX:
+        return Peer("local", 0, "local", peer_uid(sock))
+    return Peer(str(address[0]), int(address[1]), "tcp6" if sock.family == socket.AF_INET6 else "tcp")

@@ -69,7 +69,7 @@ ERRORS = [
     (HostUnknown("sun: Name or service not known"), "here: sun: Name or service not known (check the host's name)"),
     (ProgramUnavailable(), "another program listens there"),
     (ProgramMismatch(3, 4), "here: the server has versions 3 to 4 of this program (this command speaks NFS version 2"),
-    (AuthRefused(5), "try ?uid=N&gid=N"),
+    (AuthRefused(5), "try ?sec=krb5p"),
     (RemoteSystemError(), "here: the server failed while it handled the call"),
     (BadUrl("'x' is no NFS URL"), "'x' is no NFS URL"),
 ]
