@@ -15,6 +15,9 @@ from .inodes import Inode, Inodes, make_room, stale
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
 
+Key = tuple[int, bytes]
+"""(inode of the directory, name)"""
+
 COOKIE_SELF = 1
 COOKIE_PARENT = 2
 COOKIE_FIRST = 3
@@ -34,7 +37,9 @@ class Directories:
         self._inodes = inodes
         self._limits = limits
         self._now = now
-        self._cache: dict[tuple[int, bytes], int] = {}
+        self._cache: dict[Key, int] = {}
+        self._gone: dict[Key, None] = {}
+        self._added: dict[Key, tuple[int, int]] = {}
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -70,11 +75,20 @@ class Directories:
             return directory.parent
         if len(name) > self._limits.name:
             raise OSError(errno.ENAMETOOLONG, "name too long")
-        found = self._database.one(schema.NAME_GET, key)
+        number = self._written(key)
         if len(self._cache) >= self._limits.cached_names:
             make_room(self._cache)
-        number = self._cache[key] = found[0] if found else 0
+        self._cache[key] = number
         return number
+
+    def _written(self, key: Key) -> int:
+        added = self._added.get(key)
+        if added is not None:
+            return added[0]
+        if key in self._gone:
+            return 0
+        found = self._database.one(schema.NAME_GET, key)
+        return int(found[0]) if found else 0
 
     def names(self, directory: Ufid, cookie: int, limit: int) -> tuple[list[Entry], bool]:
         """At most `limit` entries behind `cookie`, and whether the last of them is the directory's last."""
@@ -87,12 +101,14 @@ class Directories:
         if len(entries) > limit:
             return entries[:limit], False
         wanted = limit - len(entries)
+        self._write_out()
         rows = self._database.all(schema.NAME_PAGE, (row.inode, cookie, wanted + 1))
         entries.extend(map(Entry._make, rows[:wanted]))
         return entries, len(rows) <= wanted
 
     def is_empty(self, directory: Inode) -> bool:
         """Whether only ``.`` and ``..`` are left."""
+        self._write_out()
         return self._database.one(schema.NAME_ANY, (directory.inode,)) is None
 
     def is_within(self, directory: Inode, ancestor: Inode) -> bool:
@@ -117,32 +133,53 @@ class Directories:
             raise OSError(errno.ENAMETOOLONG, "name too long")
 
     def add_name(self, directory: Inode, name: bytes, inode: int, subdirectories: int = 0) -> None:
-        """Let `name` lead to `inode`. `subdirectories`: how many the directory has more by that."""
+        """Let `name`, which is free, lead to `inode`. `subdirectories`: how many the directory has more by that."""
         row = directory.copy()
         if row.cookie > self._limits.cookie:
             row.cookie = self._number_anew(row.inode)
-        self._unit.run(schema.NAME_ADD, (row.inode, name, inode, row.cookie))
+        self._put_name((row.inode, name), inode, row.cookie)
         row.cookie += 1
-        self._remember(row.inode, name, inode)
         self._changed(row, subdirectories)
 
     def un_name(self, directory: Inode, name: bytes, subdirectories: int = 0) -> None:
         """Take `name` away. `subdirectories`: how many the directory has more by that, so -1 or 0."""
         row = directory.copy()
-        self._unit.run(schema.NAME_DELETE, (row.inode, name))
-        self._remember(row.inode, name, 0)
+        self._drop_name((row.inode, name))
         self._changed(row, subdirectories)
 
     def change_name(self, directory: Inode, old: bytes, new: bytes, inode: int) -> None:
         """`new` for `old`, which leads to `inode`; the entry keeps its cookie, so a page already read stays read."""
         row = directory.copy()
-        self._unit.run(schema.NAME_CHANGE, (new, row.inode, old))
-        self._remember(row.inode, old, 0)
-        self._remember(row.inode, new, inode)
+        key = (row.inode, old)
+        cookie = self._cookie(key)
+        self._drop_name(key)
+        self._put_name((row.inode, new), inode, cookie)
         self._changed(row, 0)
 
-    def _remember(self, directory: int, name: bytes, inode: int) -> None:
-        self._unit.journal.set(self._cache, (directory, name), inode)
+    def _cookie(self, key: Key) -> int:
+        added = self._added.get(key)
+        if added is not None:
+            return added[1]
+        found = self._database.one(schema.NAME_COOKIE_GET, key)
+        if found is None:
+            raise OSError(errno.EIO, "the name is not where it was found")
+        return int(found[0])
+
+    def _put_name(self, key: Key, inode: int, cookie: int) -> None:
+        self._unit.check_changing()
+        journal = self._unit.journal
+        journal.set(self._added, key, (inode, cookie))
+        journal.set(self._cache, key, inode)
+
+    def _drop_name(self, key: Key) -> None:
+        self._unit.check_changing()
+        journal = self._unit.journal
+        if key in self._added:
+            # What the table has under this name, if anything, is gone already.
+            journal.drop(self._added, key)
+        else:
+            journal.set(self._gone, key, None)
+        journal.set(self._cache, key, 0)
 
     def _changed(self, row: Inode, subdirectories: int) -> None:
         row.nlink += subdirectories
@@ -157,6 +194,7 @@ class Directories:
         New cookies are never above the old ones, so going upward none meets
         one that is still in use.
         """
+        self._write_out()
         following = COOKIE_FIRST
         last = 0
         while page := self._database.all(schema.NAME_PAGE, (directory, last, _RENUMBERED_AT_ONCE)):
@@ -171,14 +209,30 @@ class Directories:
 
     # --- the unit ---------------------------------------------------------------------------------------------------
 
+    def _write_out(self) -> None:
+        """Bring the table up to date. Names go first: one that comes may have the cookie of one that goes."""
+        journal = self._unit.journal
+        if self._gone:
+            self._unit.many(schema.NAME_DELETE, self._gone)
+            journal.clear(self._gone)
+        if self._added:
+            rows = [(*key, *value) for key, value in self._added.items()]
+            self._unit.many(schema.NAME_ADD, rows)
+            journal.clear(self._added)
+
     def flush(self) -> None:
-        """Names are written as they change."""
+        """Write the names of this unit."""
+        self._write_out()
 
     def settle(self, outcome: Outcome) -> None:
         """What is cached holds on; a unit that failed has dropped it already."""
+        self._gone.clear()
+        self._added.clear()
         while len(self._cache) > self._limits.cached_names:
             make_room(self._cache)
 
     def forget(self) -> None:
         """Drop every name."""
         self._cache.clear()
+        self._gone.clear()
+        self._added.clear()

@@ -10,6 +10,7 @@ from typing import Any
 from ..interface import Attributes, Ufid
 from . import schema
 from .database import Database
+from .free import FreeNumbers
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
 
@@ -74,6 +75,7 @@ class Inodes:
         self._unit = unit
         self._database = database
         self._limits = limits
+        self._free = FreeNumbers(unit, database)
         self._cache: dict[int, Inode] = {}
         self._dirty: dict[int, Inode | None] = {}
         self._committed: dict[int, Inode | None] = {}
@@ -122,36 +124,34 @@ class Inodes:
         """A number for a new file: the lowest that was freed, else the next. ENOSPC when all are in use."""
         state = self._current()
         journal = self._unit.journal
+        number = self._free.take()
+        if not number:
+            number = state["next_inode"]
+            if number > self._limits.inode:
+                raise OSError(errno.ENOSPC, "every inode number is in use")
+            journal.set(state, "next_inode", number + 1)
         journal.set(state, "inodes", state["inodes"] + 1)
-        if state["freed"]:
-            (lowest,) = self._database.one(schema.FREE_LOWEST)
-            if lowest is not None:
-                self._unit.run(schema.FREE_TAKE, (lowest,))
-                return int(lowest)
-            journal.set(state, "freed", 0)
-        following = state["next_inode"]
-        if following > self._limits.inode:
-            raise OSError(errno.ENOSPC, "every inode number is in use")
-        journal.set(state, "next_inode", following + 1)
-        return following
+        # No row has it: nobody needs to ask the table for the one it had before.
+        self._committed.setdefault(number, None)
+        return number
 
     def free(self, row: Inode) -> None:
         """The file is gone, its number to be had again."""
         inode = row.inode
-        self._unit.run(schema.FREE_ADD, (inode,))
+        self._unit.check_changing()
+        self._free.add(inode)
         if inode not in self._committed:
             self._committed[inode] = self.by_number(inode)
         state = self._current()
         journal = self._unit.journal
         journal.set(state, "inodes", state["inodes"] - 1)
-        journal.set(state, "freed", 1)
         journal.drop(self._cache, inode)
         journal.set(self._dirty, inode, None)
 
     def _current(self) -> dict[str, int]:
         if not self._state:
             following, count = self._database.one(schema.STATE_GET)
-            self._state.update(next_inode=following, inodes=count, freed=1)
+            self._state.update(next_inode=following, inodes=count)
             self._committed_state = dict(self._state)
         return self._state
 
@@ -167,6 +167,7 @@ class Inodes:
             if gone:
                 self._database.many(schema.INODE_DELETE, gone)
             self._database.many(schema.INODE_PUT, [_values(row) for row in self._dirty.values() if row is not None])
+        self._free.flush()
         if self._state != self._committed_state:
             self._database.run(schema.STATE_SET, (self._state["next_inode"], self._state["inodes"]))
 
@@ -175,6 +176,7 @@ class Inodes:
         self._dirty.clear()
         self._committed.clear()
         self._committed_state = dict(self._state)
+        self._free.settle()
         while len(self._cache) > self._limits.cached_inodes:
             make_room(self._cache)
 
@@ -183,4 +185,5 @@ class Inodes:
         self._cache.clear()
         self._dirty.clear()
         self._state.clear()
+        self._free.forget()
         self._committed_state = {}

@@ -40,6 +40,12 @@ class Journal:
             self._before.append((mapping, key, mapping.get(key, _ABSENT)))
         mapping[key] = value
 
+    def clear(self, mapping: MutableMapping[_K, _V]) -> None:
+        """`mapping.clear()`."""
+        if self._recording:
+            self._before.extend((mapping, key, value) for key, value in mapping.items())
+        mapping.clear()
+
     def drop(self, mapping: MutableMapping[_K, _V], key: _K) -> None:
         """`mapping.pop(key, None)`."""
         if self._recording:

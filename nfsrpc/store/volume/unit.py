@@ -8,6 +8,7 @@ one snapshot. A changing unit holds the writer lock from `begin` to the end of
 import errno
 import fcntl
 import os
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -173,11 +174,19 @@ class Unit:
 
     def run(self, statement: str, values: tuple[object, ...] = ()) -> None:
         """Execute a statement that changes the store, so that the step it belongs to can take it back."""
+        self._set_savepoint()
+        self._database.run(statement, values)
+
+    def many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """As `run`, for each row of values."""
+        self._set_savepoint()
+        self._database.many(statement, rows)
+
+    def _set_savepoint(self) -> None:
         self.check_changing()
         if self._step.running and not self._savepoint:
             self._database.run(schema.SAVEPOINT)
             self._savepoint = True
-        self._database.run(statement, values)
 
     def end_step(self, undo: bool) -> None:
         """Close the savepoint of a step, if it came to have one, and its journal."""
