@@ -92,17 +92,18 @@ class Cursor:
         return self.advance() if self.next_is(text) else None
 
     def expect(self, text: str, context: str = "") -> Token:
-        """Move behind the token in front, which must be `text`."""
+        """Move behind the token in front, which must be `text`; a ';' that is missing at a line's end is forgiven."""
         if self.next_is(text):
             return self.advance()
         behind = f" {context}" if context else ""
         previous = self.tokens[max(self.position - 1, 0)].span
         if text == ";" and (self.token.span.line, self.token.span.source) != (previous.line, previous.source):
-            # The mistake is at the end of the line before, not where it was noticed.
+            # The mistake is at the end of the line before, not where it was noticed; reading goes on as if it was not.
             place = Span(previous.source, previous.line, previous.column + previous.length)
             self.report.error(f"expected ';'{behind}, found {self.token}", place, "a ';' is missing here")
-            raise Misread
-        raise self.refuse(f"expected {text!r}{behind}, found {self.token}")
+            return self.tokens[self.position - 1]
+        hint = "each name is declared on its own: 'int a; int b;'" if text == ";" and self.next_is(",") else ""
+        raise self.refuse(f"expected {text!r}{behind}, found {self.token}", hint)
 
     def refuse(self, message: str, hint: str = "", token: Token | None = None) -> Misread:
         """Report an error at `token` (the one in front if None) and return the exception to raise."""

@@ -71,7 +71,10 @@ class DeclarationParser(Cursor):
         while not self.next_is("}"):
             name = self.name("the name of an enum member")
             members.append(EnumMember(name, self.expression() if self.accept("=") else None))
-            if not self.accept(","):
+            if self.next_is(";") and self.ahead().kind is Kind.NAME:
+                self.report.error("expected ',' between the members of an enum, found ';'", self.token.span)
+                self.advance()
+            elif not self.accept(","):
                 break  # a comma before the brace is a C habit and accepted
         self.expect("}", "or ',' in the enum")
         if not members:
@@ -90,19 +93,9 @@ class DeclarationParser(Cursor):
                     fields.append(field)
                 self.expect(";", "behind the field")
             except Misread:
-                self._recover_in_braces()
+                self.skip_statement()
         self.expect("}", "at the end of the struct")
         return StructBody(fields, span)
-
-    def _recover_in_braces(self) -> None:
-        before = self.position
-        self.skip_statement()
-        # A missing ';' is best forgiven where the next declaration starts: it was reported already.
-        for index in range(before, self.position):
-            token = self.tokens[index]
-            if token.span.line > self.tokens[max(before - 1, 0)].span.line and token.kind is Kind.NAME:
-                self.position = index if index > before else self.position
-                break
 
     def _union_body(self, span: Span) -> UnionBody:
         self.expect("switch", "in the union")

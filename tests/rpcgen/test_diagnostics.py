@@ -21,6 +21,9 @@ def diagnostics(text: str) -> list[Diagnostic]:
 ERRORS = {
     "missing ; at the end of a line": ("struct a {\n int x\n int y;\n};", 2, "", "expected ';'", "missing"),
     "missing ; behind a struct": ("struct a { int x; }\nstruct b { int y; };", 1, "", "expected ';'", "missing"),
+    "; between enum members": ("enum a { A = 1; B = 2 };\nconst C = B;", 1, ";", "expected ','", ""),
+    "several names in one field": ("struct a { int x, y; };", 1, ",", "expected ';'", "on its own"),
+    "missing ; forgiven": ("const A = 1\nconst B = 2;\ntypedef opaque a[B];", 1, "", "expected ';'", "missing"),
     "stray token": ("enum a { A = 1 s, B };", 1, "s", "expected '}' or ','", ""),
     "misspelt keyword": ("strct a { int x; };", 1, "strct", "expected a definition", "did you mean 'struct'?"),
     "misspelt type": ("struct color { int x; };\nstruct a { colr c; };", 2, "colr", "'colr' is not defined", "'color'"),
@@ -151,6 +154,37 @@ def test_duplicates_show_both_places() -> None:
 def test_several_errors_in_one_run() -> None:
     text = "struct a { int x\n int y; };\nconst A = B;\nenum e { };\nstruct c { no n; };\nunion u switch (int d) { }\n;"
     assert [d.span.line for d in diagnostics(text)] == [1, 3, 4, 5, 6]
+
+
+def test_a_page_of_mistakes_is_told_one_by_one() -> None:
+    text = """const MAX = 10
+enum color { RED = 1; BLUE = 2 };
+struct point {
+    int x,
+    int y;
+};
+struct circle {
+    pont center;
+    flaot radius;
+    int data[MAX;
+};
+union shape switch (color c) {
+case RED:
+    circle c1
+case BLEU:
+    point p;
+};
+"""
+    assert [(d.span.line, d.hint) for d in diagnostics(text)] == [
+        (1, "a ';' is missing here"),
+        (2, ""),
+        (4, "each name is declared on its own: 'int a; int b;'"),
+        (8, "did you mean 'point'?"),
+        (9, "did you mean 'float'?"),
+        (10, ""),
+        (14, "a ';' is missing here"),
+        (15, "did you mean 'BLUE'?"),
+    ]
 
 
 def test_use_of_a_name_whose_definition_is_broken_is_no_second_error() -> None:

@@ -177,6 +177,36 @@ class _LatePacketField(PacketField):
         return bytes(self.make()() if i is None else i)
 
 
+class AuthField(OpaqueField):
+    """The body of a credential: a packet where `bind_flavor` knows one for its flavour, else bytes."""
+
+    __slots__ = ("flavor",)
+    # As with scapy's own layers, what is bound has nowhere else to live.
+    classes: ClassVar[dict[int, type[Packet]]] = {}
+
+    def __init__(self, name: str, flavor: str) -> None:
+        super().__init__(name, b"")
+        self.flavor = flavor
+
+    def addfield(self, pkt: Any, s: bytes, val: Any) -> bytes:
+        """Append the field's bytes to `s`."""
+        return super().addfield(pkt, s, bytes(val or b""))
+
+    def getfield(self, pkt: Any, s: bytes) -> tuple[bytes, Any]:
+        """Return what is left of `s`, and the credential."""
+        rest, body = super().getfield(pkt, s)
+        kind = self.classes.get(getattr(pkt, self.flavor))
+        if kind is None or not body:
+            return rest, body
+        parsed = kind(body, _parent=pkt)
+        return rest, parsed if bytes(parsed) == body else body
+
+
+def bind_flavor(flavor: int, body: type[Packet]) -> None:
+    """Dissect bodies of credentials of `flavor` as `body`."""
+    AuthField.classes[flavor] = body
+
+
 class Rpc(Packet):
     """One RPC message without its record mark; the program's own part is the payload."""
 
@@ -197,10 +227,15 @@ class RpcCall(Packet):
         IntField("vers", 0),
         IntField("proc", 0),
         IntEnumField("cred_flavor", 0, {0: "AUTH_NONE", 1: "AUTH_SYS", 2: "AUTH_SHORT", 3: "AUTH_DH", 6: "RPCSEC_GSS"}),
-        OpaqueField("cred", b""),
+        AuthField("cred", "cred_flavor"),
         IntField("verf_flavor", 0),
         OpaqueField("verf", b""),
     ]
+
+    def guess_payload_class(self, payload: bytes) -> type[Packet]:
+        """Return the class of the arguments; what RPCSEC_GSS has wrapped or sets up is left as it is."""
+        gss = getattr(self.cred, "rgc_cred_v1", None)
+        return Raw if gss is not None and (gss.gss_proc or gss.service != 1) else super().guess_payload_class(payload)
 
     # Scapy hands a dissector one packet at a time: what connects a reply with its call has nowhere else to live.
     calls: ClassVar[OrderedDict[int, tuple[int, int, int]]] = OrderedDict()
@@ -264,6 +299,27 @@ class RpcRecord(Packet):
     def post_build(self, pkt: bytes, pay: bytes) -> bytes:
         """Fill in the mark where it was left out."""
         return (struct.pack("!I", 0x80000000 | len(pay)) if self.mark is None else pkt) + pay
+
+    def extract_padding(self, s: bytes) -> tuple[bytes, bytes]:
+        """Return the record, and what follows it."""
+        size = (self.mark or 0) & 0x7FFFFFFF
+        return s[:size], s[size:]
+
+    @classmethod
+    def tcp_reassemble(cls, data: bytes, metadata: dict[str, Any], session: dict[str, Any]) -> Packet | None:
+        """Return the first record of a stream, its fragments put together, with the rest behind; None to wait."""
+        at, parts = 0, []
+        while len(data) >= at + 4:
+            (mark,) = struct.unpack_from("!I", data, at)
+            size = mark & 0x7FFFFFFF
+            if len(data) < at + 4 + size:
+                return None
+            parts.append(data[at + 4 : at + 4 + size])
+            at += 4 + size
+            if mark >> 31:
+                whole = b"".join(parts)
+                return cls(struct.pack("!I", 0x80000000 | len(whole)) + whole + data[at:])
+        return None
 
 
 bind_layers(Rpc, RpcCall, mtype=0)
