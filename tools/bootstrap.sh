@@ -44,15 +44,18 @@ install_packages() {
 }
 
 # use_environment EXTRA: $python becomes the environment's interpreter, with the package and the
-# requirements of EXTRA ("" for none) installed. Installed again only when setup.cfg changes.
+# requirements of EXTRA ("" for none) installed. Installed again only when setup.cfg changes; what
+# has been installed for the tests will do for everything.
 use_environment() {
     extra=$1
     environment=$repo/.venv
     python=$environment/bin/python
     stamp=$environment/installed-${extra:-base}
-    if [ -x "$python" ] && cmp -s "$repo/setup.cfg" "$stamp"; then
-        return
-    fi
+    for made in "$stamp" "$environment/installed-test"; do
+        if [ -x "$python" ] && cmp -s "$repo/setup.cfg" "$made"; then
+            return
+        fi
+    done
     if [ ! -x "$python" ] || ! "$python" -c 'import pip' 2>/dev/null; then
         if ! base=$(find_python); then
             is_root || die "Python 3.11 with its venv module is missing; type: sudo apt install python3-venv"
