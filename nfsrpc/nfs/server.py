@@ -105,7 +105,7 @@ class NfsServer:
             stack.callback(server.close)
             reason = ""
             if port111 is Port111.TAKEN:
-                port111, reason = self._register(stack, server.ports[0])
+                port111, reason = self._register(stack, server)
             self._fill_registry(server)
             yield server, Place(self._options.host, server.ports[0], port111, reason)
 
@@ -136,19 +136,25 @@ class NfsServer:
             return self._server([main]), Port111.FORBIDDEN
 
     def _server(self, addresses: list[tuple[str, int]]) -> Server:
-        return Server(self._bindings, addresses, self._options.workers, flavors=self._flavors, inheritance=self._inheritance)
+        return Server(
+            self._bindings,
+            addresses,
+            self._options.workers,
+            flavors=self._flavors,
+            inheritance=self._inheritance,
+        )
 
-    def _register(self, stack: ExitStack, port: int) -> tuple[Port111, str]:
-        registration = Registration(_lines(port))
+    def _register(self, stack: ExitStack, server: Server) -> tuple[Port111, str]:
+        registration = Registration(_lines(server.ports[0]))
         try:
             registration.register()
         except RpcError as error:
             return Port111.TAKEN, str(error)
-        stack.callback(_withdraw, registration)
+        stack.callback(_withdraw, registration, server)
         return Port111.REGISTERED, ""
 
     def _fill_registry(self, server: Server) -> None:
-        """What is served, and where; the portmapper itself is at the last address, which is port 111 where we have it."""
+        """What is served, and where; the portmapper itself is at the last address: port 111 where we have it."""
         main, mapper = server.places[0], server.places[-1]
         for program, version in PROGRAMS:
             for entry in own_entries(program, version, *main):
@@ -177,7 +183,9 @@ def _lines(port: int) -> list[Registered]:
     ]
 
 
-def _withdraw(registration: Registration) -> None:
+def _withdraw(registration: Registration, server: Server) -> None:
+    if server.succeeded:
+        return
     try:
         registration.withdraw()
     except RpcError as error:

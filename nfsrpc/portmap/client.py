@@ -95,18 +95,20 @@ class Registration:
             mapper = Portmapper(client)
             try:
                 for line in self._lines:
-                    self._make_room(mapper, line)
-                    if not mapper.set(line):
+                    if not self._make_room(mapper, line) and not mapper.set(line):
                         raise Refused(f"the portmapper on {self._host}:{self._port} does not take {line}")
                     self._done.append(line)
             except BaseException:
                 self._take_back(mapper)
                 raise
 
-    def _make_room(self, mapper: Portmapper, line: Registered) -> None:
+    def _make_room(self, mapper: Portmapper, line: Registered) -> bool:
+        """Remove what is dead in the place of `line`; whether `line` itself is there already."""
+        if line in mapper.dump():
+            return True
         port = mapper.getport(line.program, line.version, line.protocol)
         if port is None or port == line.port:
-            return
+            return False
         if answers(self._host, line._replace(port=port), timeout=self._timeout):
             raise Refused(
                 f"program {line.program} version {line.version} already runs at port {port} of {self._host}"
@@ -115,6 +117,7 @@ class Registration:
         for mine in self._done:
             if (mine.program, mine.version) == (line.program, line.version):
                 mapper.set(mine)
+        return False
 
     def withdraw(self) -> None:
         """Take our entries away again. Errors of `nfsrpc.rpc.errors` if the portmapper has gone."""

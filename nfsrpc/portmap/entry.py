@@ -1,4 +1,4 @@
-"""One registration with a portmapper."""
+"""One registration with a portmapper, as version 2 and as versions 3 and 4 have it."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -18,3 +18,13 @@ class Registered(NamedTuple):
     version: int
     protocol: int
     port: int
+
+
+class Service(NamedTuple):
+    """`program` in `version` is at the universal `address` over the transport `netid`; `owner` may change that."""
+
+    program: int
+    version: int
+    netid: str
+    address: str
+    owner: str = "unknown"

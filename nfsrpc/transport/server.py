@@ -40,6 +40,8 @@ class Server:
         inheritance: Inheritance | None = None,
     ) -> None:
         self._inheritance = Inheritance() if inheritance is None else inheritance
+        self.succeeded = False
+        """Whether `run` ended because a successor serves on."""
         self._make_bindings = make_bindings
         self._limits = limits
         self._flavors = tuple((NoneAuthenticator(), SysAuthenticator()) if flavors is None else flavors)
@@ -68,6 +70,11 @@ class Server:
         """The port of each address, in their order."""
         return [endpoints[0].port for endpoints in self._endpoints]
 
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """The numeric host and the port of each address, in their order."""
+        return [endpoints[0].udp.getsockname()[:2] for endpoints in self._endpoints]
+
     def _turn(self, worker: int) -> Turn:
         return Dispatcher(self._make_bindings(), self._flavors, self._limits).turn
 
@@ -92,9 +99,10 @@ class Server:
 
         `reload`, `state` and `attendants` as in `nfsrpc.transport.workers.Plan`.
         """
-        return run(
+        self.succeeded = run(
             Plan(self._workers, self._turn, self._loop, self._inheritance, reload, state, attendants)
         )
+        return self.succeeded
 
     def close(self) -> None:
         """Close every socket."""

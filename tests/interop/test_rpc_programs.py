@@ -16,7 +16,8 @@ import pytest
 
 GUEST = Path(__file__).parent / "guest"
 NFS, MOUNT, PORTMAP = 100003, 100005, 100000
-EVERYWHERE = {(p, v, t) for p, v in ((NFS, 2), (MOUNT, 1), (MOUNT, 2), (PORTMAP, 2)) for t in ("udp", "tcp")}
+PROGRAMS = (NFS, 2), (MOUNT, 1), (MOUNT, 2), (PORTMAP, 2), (PORTMAP, 3), (PORTMAP, 4)
+EVERYWHERE = {(program, version, t) for program, version in PROGRAMS for t in ("udp", "tcp")}
 MOUNT_ONCE = """
 import socket, struct, sys
 path = sys.argv[1].encode()
@@ -51,7 +52,7 @@ def test_rpcinfo_lists_what_we_serve(namespace, sun_server):
 
 
 @pytest.mark.parametrize(("option", "proto"), [("-u", "udp"), ("-t", "tcp")])
-@pytest.mark.parametrize(("program", "versions"), [(NFS, [2]), (MOUNT, [1, 2]), (PORTMAP, [2])])
+@pytest.mark.parametrize(("program", "versions"), [(NFS, [2]), (MOUNT, [1, 2]), (PORTMAP, [2, 3, 4])])
 def test_rpcinfo_calls_procedure_0(namespace, sun_server, option, proto, program, versions):
     """Without a version rpcinfo learns the range from PROG_MISMATCH and then calls each one."""
     done = namespace.run("rpcinfo", option, "127.0.0.1", str(program))
@@ -67,6 +68,24 @@ def test_rpcinfo_is_told_what_is_not_there(namespace, sun_server, option):
     missing_program = namespace.run("rpcinfo", option, "127.0.0.1", "100999")
     assert missing_program.returncode == 1
     assert "Program not registered" in missing_program.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ((), "100003    2    udp       127.0.0.1.8.1          nfs        the server itself"),
+        (("-s",), "100003  2         tcp,udp                          nfs         the server itself"),
+        (("-l", "127.0.0.1", "100003", "2"), "127.0.0.1.8.1"),
+        (("-a", "127.0.0.1.0.111", "-T", "udp", "100000", "4"), "program 100000 version 4 ready and waiting"),
+        (("-T", "tcp", "127.0.0.1", "100003", "2"), "program 100003 version 2 ready and waiting"),
+        (("-m",), "PORTMAP (version 2) statistics"),
+    ],
+)
+def test_rpcinfo_speaks_versions_3_and_4_with_us(namespace, sun_server, options, wanted):
+    host = () if {"-l", "-a", "-T"} & set(options) else ("127.0.0.1",)
+    done = namespace.run("rpcinfo", *options, *host)
+    assert done.returncode == 0, done.stderr
+    assert wanted.split() in [line.split() for line in done.stdout.splitlines()] or wanted in done.stdout, done.stdout
 
 
 def test_showmount_lists_exports_and_clients(namespace, sun_server):
