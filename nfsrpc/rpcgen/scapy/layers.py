@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from scapy.fields import ConditionalField, Field, IntEnumField, IntField, PacketField, XIntField
 from scapy.layers.inet import TCP, UDP
-from scapy.packet import Packet, Raw, bind_layers
+from scapy.packet import Packet, Padding, Raw, bind_layers
 
 _MOST_CALLS = 4096
 
@@ -198,7 +198,10 @@ class AuthField(OpaqueField):
         kind = self.classes.get(getattr(pkt, self.flavor))
         if kind is None or not body:
             return rest, body
-        parsed = kind(body, _parent=pkt)
+        try:
+            parsed = kind(body, _parent=pkt)
+        except (struct.error, ValueError):
+            return rest, body
         return rest, parsed if bytes(parsed) == body else body
 
 
@@ -235,7 +238,7 @@ class RpcCall(Packet):
     def guess_payload_class(self, payload: bytes) -> type[Packet]:
         """Return the class of the arguments; what RPCSEC_GSS has wrapped or sets up is left as it is."""
         gss = getattr(self.cred, "rgc_cred_v1", None)
-        return Raw if gss is not None and (gss.gss_proc or gss.service != 1) else super().guess_payload_class(payload)
+        return Raw if gss is not None and (gss.gss_proc or gss.service != 1) else _bound(self)
 
     # Scapy hands a dissector one packet at a time: what connects a reply with its call has nowhere else to live.
     calls: ClassVar[OrderedDict[int, tuple[int, int, int]]] = OrderedDict()
@@ -282,12 +285,16 @@ class RpcReply(Packet):
         header = self.underlayer
         if isinstance(header, Rpc) and header.xid in RpcCall.calls:
             self.prog, self.vers, self.proc = RpcCall.calls[header.xid]
-        if self.reply_stat or self.accept_stat:
-            return Raw
-        for wanted, found in self.payload_guess:
-            if all(getattr(self, key) == value for key, value in wanted.items()):
-                return found
-        return Raw
+        return Raw if self.reply_stat or self.accept_stat else _bound(self)
+
+
+def _bound(message: RpcCall | RpcReply) -> type[Packet]:
+    """Return what is bound to the procedure; of several, the last: a newer version of a file replaces the older."""
+    for wanted, found in reversed(message.payload_guess):
+        if all(getattr(message, key) == value for key, value in wanted.items()):
+            bound: type[Packet] = found
+            return bound
+    return Raw
 
 
 class RpcRecord(Packet):
@@ -307,19 +314,35 @@ class RpcRecord(Packet):
 
     @classmethod
     def tcp_reassemble(cls, data: bytes, metadata: dict[str, Any], session: dict[str, Any]) -> Packet | None:
-        """Return the first record of a stream, its fragments put together, with the rest behind; None to wait."""
-        at, parts = 0, []
-        while len(data) >= at + 4:
-            (mark,) = struct.unpack_from("!I", data, at)
-            size = mark & 0x7FFFFFFF
-            if len(data) < at + 4 + size:
-                return None
-            parts.append(data[at + 4 : at + 4 + size])
-            at += 4 + size
-            if mark >> 31:
-                whole = b"".join(parts)
-                return cls(struct.pack("!I", 0x80000000 | len(whole)) + whole + data[at:])
-        return None
+        """Return the records that are whole, one behind the other, fragments put together; None for none.
+
+        All at once: of more than two in one segment scapy itself loses count. What is left is padding.
+        """
+        records, rest = _records(data)
+        chain: Packet | None = Padding(rest) if rest else None
+        for record in reversed(records):
+            packet = cls(struct.pack("!I", 0x80000000 | len(record)) + record)
+            if chain is not None:
+                packet.lastlayer().add_payload(chain)
+            chain = packet
+        return chain if records else None
+
+
+def _records(stream: bytes) -> tuple[list[bytes], bytes]:
+    records: list[bytes] = []
+    parts: list[bytes] = []
+    at = begun = 0
+    while len(stream) >= at + 4:
+        (mark,) = struct.unpack_from("!I", stream, at)
+        size = mark & 0x7FFFFFFF
+        if len(stream) < at + 4 + size:
+            break
+        parts.append(stream[at + 4 : at + 4 + size])
+        at += 4 + size
+        if mark >> 31:
+            records.append(b"".join(parts))
+            parts, begun = [], at
+    return records, stream[begun:]
 
 
 bind_layers(Rpc, RpcCall, mtype=0)
