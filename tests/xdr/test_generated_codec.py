@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -308,3 +311,29 @@ def test_what_is_accepted_is_canonical(name: str, data: st.DataObject) -> None:
         return
     again = encode(getattr(M, f"encode_{name}"), value)
     assert again == wire or b"\x7f" in wire or b"\xff" in wire  # a signalling NaN does not survive C's float
+
+
+HOSTILE = {
+    "count of 2**32 - 1 in eight bytes": ("bag", bytes.fromhex("ffffffff 00000000")),
+    "array of words": ("flags", b"\x7f\xff\xff\xff" + bytes(16)),
+    "string": ("open", bytes.fromhex("00000000 fffffffc")),
+    "as many empty elements as the message holds": ("bag", struct.pack(">I", 50_000) + bytes(200_000)),
+    "a list cut at its end": ("link", b"\0\0\0\7\0\0\0\1" * 25_000),
+    "nesting as deep as the message is long": ("bag", b"\0\0\0\1" * 50_000),
+    "optionals": ("node", b"\0\0\0\1" * 50_000),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_memory_is_bounded_by_the_message(case: str) -> None:
+    name, data = HOSTILE[case]
+    decoder = getattr(M, f"decode_{name}")
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(XdrError):
+            decode(decoder, data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # An object of the smallest type is some 100 bytes for four on the wire.
+    assert peak < 50 * len(data) + 100_000
