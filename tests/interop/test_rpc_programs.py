@@ -194,3 +194,33 @@ def test_tshark_reads_our_traffic(namespace, sun_server, kernel_client, need_com
     calls = tshark(capture, "rpc.msgtyp == 0 && udp", "rpc.xid")
     replies = tshark(capture, "rpc.msgtyp == 1 && udp", "rpc.xid")
     assert sorted(set(calls)) == sorted(set(replies))
+
+
+ASK_RPCBIND = """
+from nfsrpc.portmap.entry import Service
+from nfsrpc.portmap.rpcbind import RpcBind
+from nfsrpc.transport.client_tcp import connect_tcp
+from nfsrpc.transport.client_udp import connect_udp
+for connect, netid in ((connect_udp, "udp"), (connect_tcp, "tcp")):
+    for version in (3, 4):
+        with connect("127.0.0.1", 111, source_ports=range(1023, 600, -1)) as client:
+            bind = RpcBind(client, version)
+            assert bind.getaddr(100000, 4) == ("127.0.0.1", 111), bind.getaddr(100000, 4)
+            assert bind.getaddr(300, 1) is None
+            assert bind.set(Service(300, 1, netid, "127.0.0.1.15.160"))
+            assert bind.getaddr(300, 1) == ("127.0.0.1", 4000)
+            assert (300, 1, netid, "127.0.0.1.15.160") in [entry[:4] for entry in bind.dump()]
+            assert bind.unset(300, 1, netid)
+            assert bind.gettime() > 1_600_000_000
+            assert bind.taddr2uaddr(bind.uaddr2taddr("192.0.2.1.8.1")) == ("192.0.2.1", 2049)
+    with connect("127.0.0.1", 111) as client:
+        bind = RpcBind(client)
+        assert bind.getversaddr(100000, 4) == ("127.0.0.1", 111)
+        assert bind.getversaddr(100000, 9) is None
+        assert bind.getstat()[2].info[9] >= 2
+"""
+
+
+def test_our_client_speaks_versions_3_and_4_with_rpcbind(namespace, rpcbind):
+    done = namespace.run(sys.executable, "-c", ASK_RPCBIND)
+    assert done.returncode == 0, done.stderr
