@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import schema
 from .database import Database
-from .host import sync_data
+from .host import start_writing, sync_data
 from .inodes import Inodes
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
@@ -30,8 +30,8 @@ _COPIED_AT_ONCE = 1 << 20
 _RECOVERED_AT_ONCE = 10000
 
 SYNC_THREADS = 8
-SYNCED_ALONE = 2
-"""Up to so many files are synced without a thread: starting one would cost more than it saves."""
+SYNCED_ALONE = 4
+"""Up to so many files are synced without threads, which cost more than they save when all are being written already."""
 
 _NAME = re.compile("([0-9a-f]{8})[.]([0-9a-f]{8})")
 
@@ -186,6 +186,11 @@ class Contents:
         self._unit.journal.set(self._pending, key, None)
 
     # --- the unit ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Let the disk begin with the files of this unit while its rows are written."""
+        for key in self._dirty:
+            start_writing(self._descriptors[key])
 
     def flush(self) -> None:
         """Sync files, then the directories that name new ones; record what `settle` has to do."""

@@ -8,7 +8,7 @@ one snapshot. A changing unit holds the writer lock from `begin` to the end of
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +42,10 @@ class Part(Protocol):
         """Others have changed the store, or the unit failed: drop all that is cached."""
 
 
+def _nothing() -> None:
+    """Nothing is to be started."""
+
+
 class Unit:
     """The unit of work of one process; at most one is open at a time."""
 
@@ -50,6 +54,7 @@ class Unit:
         self._writer = os.open(volume / WRITER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._version = -1
         self._parts: tuple[Part, ...] = ()
+        self._start: Callable[[], None] = _nothing
         self._open = False
         self._broken = False
         self._savepoint = False
@@ -57,9 +62,10 @@ class Unit:
         self.journal = Journal()
         self._step = Step(self)
 
-    def join(self, *parts: Part) -> None:
-        """Take part in every unit; flushed and settled in this order."""
-        self._parts += parts
+    def join(self, *parts: Part, start: Callable[[], None]) -> None:
+        """Take part in every unit; flushed and settled in this order. `start` is called before the first is flushed."""
+        self._parts = parts
+        self._start = start
 
     def begin(self, changing: bool) -> None:
         """Open a unit; see `Work.begin`."""
@@ -116,6 +122,7 @@ class Unit:
                 self._database.run(schema.COMMIT)
                 self._open = False
                 return
+            self._start()
             for part in self._parts:
                 part.flush()
         except BaseException:

@@ -69,7 +69,7 @@ class Volume:
         self._directories = Directories(self._unit, self._database, self._inodes, limits, now)
         self._replay = Replay(self._unit, self._database, limits, lambda: monotonic() + offset)
         self._now = now
-        self._unit.join(self._contents, self._inodes, self._directories, self._replay)
+        self._unit.join(self._inodes, self._directories, self._replay, self._contents, start=self._contents.start)
         if self._contents.left_behind():
             with self.work(changing=True):
                 self._contents.recover()
