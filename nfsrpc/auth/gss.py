@@ -15,7 +15,7 @@ from nfsrpc.protocols.rpc_msg import auth_stat
 from nfsrpc.rpc.errors import AuthRefused
 
 from .base import CallAuth, ControlCall, Handshake, OpaqueAuth, PlainAuth
-from .gss_library import GssFailed, errors, library, words
+from .gss_library import GssFailed, Protection, errors, library, words
 from .gss_server import open_body, seal_body
 from .gss_wire import (
     COMPLETE,
@@ -79,10 +79,12 @@ class GssCredential:
 class _Established:
     """A context that both sides have."""
 
-    __slots__ = ("expires", "handle", "place", "security", "sequence", "version")
+    __slots__ = ("expires", "handle", "place", "protection", "sequence", "version")
 
-    def __init__(self, security: Any, handle: bytes, version: int, place: tuple[int, int], expires: float) -> None:
-        self.security = security
+    def __init__(
+        self, protection: Protection, handle: bytes, version: int, place: tuple[int, int], expires: float
+    ) -> None:
+        self.protection = protection
         self.handle = handle
         self.version = version
         self.place = place
@@ -168,12 +170,13 @@ class GssSession:
         """Use a context from now on, after the server has proved itself by signing the window (RFC 2203 §5.2.3.1)."""
         if not security.complete:
             raise GssFailed(f"{self._target} calls the context complete, but it is not")
+        protection = Protection(security)
         try:
-            security.verify_signature(word(window), verifier.body)
+            protection.verify(word(window), verifier.body)
         except errors():
             raise AuthRefused(auth_stat.AUTH_INVALIDRESP) from None
         expires = self._credential.clock() + max(1.0, security.lifetime - _SPARE)
-        self._context = _Established(security, handle, self._version, place, expires)
+        self._context = _Established(protection, handle, self._version, place, expires)
 
     def begin(self) -> CallAuth:
         """The next call in the context."""
@@ -220,20 +223,20 @@ class _GssCall:
         return self._service != NONE
 
     def verifier(self, head: bytes) -> tuple[int, bytes]:
-        return (FLAVOR, self.context.security.get_signature(head))
+        return (FLAVOR, self.context.protection.sign(head))
 
     def wrap(self, args: bytes) -> bytes:
-        return seal_body(self.context.security, self._service, self._sequence, args)
+        return seal_body(self.context.protection, self._service, self._sequence, args)
 
     def check(self, verifier: OpaqueAuth) -> None:
         try:
-            self.context.security.verify_signature(word(self._sequence), verifier.body)
+            self.context.protection.verify(word(self._sequence), verifier.body)
         except errors():
             raise AuthRefused(auth_stat.AUTH_INVALIDRESP) from None
 
     def unwrap(self, message: bytes, body: int) -> tuple[bytes, int]:
         try:
-            return open_body(self.context.security, self._service, self._sequence, message, body), 4
+            return open_body(self.context.protection, self._service, self._sequence, message, body), 4
         except (ValueError, errors()):
             raise AuthRefused(auth_stat.AUTH_INVALIDRESP) from None
 

@@ -5,6 +5,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from .gss_library import Protection
+
 HANDLE = 16
 """Bytes of a handle, all random."""
 
@@ -35,9 +37,9 @@ class Window:
 
 
 class Context:
-    """One context; `security` is the library's, `principal` (of the Kerberos kind) None until it is established."""
+    """One context; `security` is the library's; `protection` is there when it is established."""
 
-    __slots__ = ("expires", "handle", "names", "peer", "principal", "security", "window")
+    __slots__ = ("expires", "handle", "names", "peer", "protection", "security", "window")
 
     def __init__(self, handle: bytes, peer: str, security: Any, window: int, expires: float) -> None:
         self.handle = handle
@@ -45,7 +47,7 @@ class Context:
         self.security = security
         self.window = Window(window)
         self.expires = expires
-        self.principal: str | None = None
+        self.protection: Protection | None = None
         self.names: dict[int, Any] = {}
         """What the authenticator makes of the principal, by service."""
 
@@ -86,11 +88,11 @@ class ContextTable:
                     return context
         raise LookupError("no context")
 
-    def establish(self, context: Context, principal: str, seconds: float) -> None:
-        """`context` is whole: it belongs to `principal` and lives for `seconds`. Nothing if it was removed."""
+    def establish(self, context: Context, protection: Protection, seconds: float) -> None:
+        """`context` is whole, and lives for `seconds`. Nothing happens if it was removed meanwhile."""
         if self._half_made.pop(context.handle, None) is None:
             return
-        context.principal = principal
+        context.protection = protection
         context.expires = self._clock() + seconds
         self._contexts[context.handle] = context
 

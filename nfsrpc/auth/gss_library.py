@@ -1,5 +1,7 @@
 """The GSS-API library underneath RPCSEC_GSS: python-gssapi over MIT Kerberos or Heimdal, loaded when it is needed."""
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +35,26 @@ def errors() -> type[Exception]:
     """What the library raises."""
     kind: type[Exception] = import_module("gssapi.exceptions").GSSError
     return kind
+
+
+class Protection:
+    """What an established context does with bytes; bound once, because it is done for every call.
+
+    The library's own methods of a context take seven times as long as the functions below them.
+    """
+
+    __slots__ = ("sign", "unwrap", "verify", "wrap")
+
+    def __init__(self, security: Any) -> None:
+        raw = import_module("gssapi.raw")
+        self.sign: Callable[[bytes], bytes] = partial(raw.get_mic, security)
+        """The signature of a message."""
+        self.verify: Callable[[bytes, bytes], Any] = partial(raw.verify_mic, security)
+        """Raises `errors()` unless the second argument is the peer's signature of the first."""
+        self.wrap: Callable[[bytes, bool], Any] = partial(raw.wrap, security)
+        """A message encrypted (if the second argument says so) and signed: the attribute `message`."""
+        self.unwrap: Callable[[bytes], Any] = partial(raw.unwrap, security)
+        """The inverse: the attributes `message` and `encrypted`. May change the bytes it is given."""
 
 
 def words(failure: Any) -> str:

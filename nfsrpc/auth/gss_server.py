@@ -15,7 +15,7 @@ from nfsrpc.xdr import XdrError, decode, encode
 
 from .base import Accept, CallHeader, OpaqueAuth, Peer, Principal, Refusal, Rejected
 from .gss_contexts import Context, ContextTable
-from .gss_library import errors, library, words
+from .gss_library import Protection, errors, library, words
 from .gss_wire import (
     COMPLETE,
     CONTINUE_INIT,
@@ -112,18 +112,18 @@ class GssAuthenticator:
     def _use(self, credential: GssCredentialBody, header: CallHeader, message: bytes) -> Accept:
         """A call in an established context, or the end of one (RFC 2203 §5.3.3, §5.4)."""
         context = self._table.find(credential.handle)
-        if context is None or header.verifier.flavor != FLAVOR:
+        if context is None or context.protection is None or header.verifier.flavor != FLAVOR:
             raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM)
-        security, sequence = context.security, credential.sequence
+        protection, sequence = context.protection, credential.sequence
         try:
-            security.verify_signature(message[: header.verifier_at], header.verifier.body)
+            protection.verify(message[: header.verifier_at], header.verifier.body)
         except self._errors:
             raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM) from None
         if sequence > MAXSEQ:
             raise Rejected(auth_stat.RPCSEC_GSS_CTXPROBLEM)
         if not context.window.take(sequence):
             raise Refusal(None)
-        verifier = OpaqueAuth(FLAVOR, security.get_signature(word(sequence)))
+        verifier = OpaqueAuth(FLAVOR, protection.sign(word(sequence)))
         if credential.procedure == DESTROY:
             if header.procedure != 0:
                 raise Rejected(auth_stat.AUTH_FAILED)
@@ -133,7 +133,7 @@ class GssAuthenticator:
         # Procedure 0 has neither arguments nor results, and some clients send it bare (RFC 2203 §5.3.2).
         if credential.service == NONE:
             return Accept(principal, verifier)
-        return Accept(principal, verifier, _Seal(security, sequence, credential.service, self._errors))
+        return Accept(principal, verifier, _Seal(protection, sequence, credential.service, self._errors))
 
     def _set_up(self, credential: GssCredentialBody, header: CallHeader, message: bytes, peer: Peer) -> None:
         """One step of setting up a context, in a thread (RFC 2203 §5.2). Always raises."""
@@ -176,14 +176,14 @@ class GssAuthenticator:
             answer = context.security.step(token) or b""
             if not context.security.complete:
                 return _init_reply(xid, context.handle, CONTINUE_NEEDED, 0, self._window, answer)
-            self._established(context)
+            protection = self._established(context)
         except self._errors as failure:
             _log.info("no context for %s: %s", context.peer, words(failure))
             self._table.remove(context)
             major = getattr(failure, "maj_code", 0xD0000) & 0xFFFF_FFFF
             minor = getattr(failure, "min_code", 0) & 0xFFFF_FFFF
             return _init_reply(xid, b"", major, minor, 0, getattr(failure, "token", None) or b"")
-        verifier = OpaqueAuth(FLAVOR, context.security.get_signature(word(self._window)))
+        verifier = OpaqueAuth(FLAVOR, protection.sign(word(self._window)))
         return _init_reply(xid, context.handle, COMPLETE, 0, self._window, answer, verifier)
 
     def _new_context(self) -> Any:
@@ -195,7 +195,7 @@ class GssAuthenticator:
             self._acceptor = gssapi.Credentials(name=name, usage="accept")
         return gssapi.SecurityContext(creds=self._acceptor, usage="accept")
 
-    def _established(self, context: Context) -> None:
+    def _established(self, context: Context) -> Protection:
         security = context.security
         name, own = str(security.initiator_name), str(security.target_name)
         unix = self._idmap.principal(name, own)
@@ -204,7 +204,9 @@ class GssAuthenticator:
             if unix is not None:
                 who = who._replace(uid=unix.uid, gid=unix.gid, gids=unix.gids)
             context.names[service] = who
-        self._table.establish(context, name, min(float(security.lifetime), self._lifetime))
+        protection = Protection(security)
+        self._table.establish(context, protection, min(float(security.lifetime), self._lifetime))
+        return protection
 
 
 def _init_reply(
@@ -217,10 +219,10 @@ def _init_reply(
 class _Seal:
     """Arguments and result of one call, signed or encrypted together with its sequence number (RFC 2203 §5.3.2)."""
 
-    __slots__ = ("_errors", "_security", "_sequence", "_service")
+    __slots__ = ("_errors", "_protection", "_sequence", "_service")
 
-    def __init__(self, security: Any, sequence: int, service: int, failures: type[Exception]) -> None:
-        self._security = security
+    def __init__(self, protection: Protection, sequence: int, service: int, failures: type[Exception]) -> None:
+        self._protection = protection
         self._sequence = sequence
         self._service = service
         self._errors = failures
@@ -228,24 +230,24 @@ class _Seal:
     def unwrap(self, message: bytes, body: int) -> tuple[bytes, int]:
         """The plain arguments. `GarbageArguments` for what was changed, cut, or belongs to another call."""
         try:
-            return open_body(self._security, self._service, self._sequence, message, body), 4
+            return open_body(self._protection, self._service, self._sequence, message, body), 4
         except (ValueError, self._errors):
             raise GarbageArguments from None
 
     def wrap(self, result: bytes) -> bytes:
         """The result as it travels."""
-        return seal_body(self._security, self._service, self._sequence, result)
+        return seal_body(self._protection, self._service, self._sequence, result)
 
 
-def seal_body(security: Any, service: int, sequence: int, plain: bytes) -> bytes:
+def seal_body(protection: Protection, service: int, sequence: int, plain: bytes) -> bytes:
     """`plain`, signed or encrypted together with the sequence number of its call."""
     body = word(sequence) + plain
     if service == INTEGRITY:
-        return opaque(body) + opaque(security.get_signature(body))
-    return opaque(security.wrap(body, True).message)
+        return opaque(body) + opaque(protection.sign(body))
+    return opaque(protection.wrap(body, True).message)
 
 
-def open_body(security: Any, service: int, sequence: int, message: bytes, at: int) -> bytes:
+def open_body(protection: Protection, service: int, sequence: int, message: bytes, at: int) -> bytes:
     """The sequence number and plain bytes behind a protected body that begins at `at` and ends with the message.
 
     ValueError, or the library's error, for anything else than the peer has sealed for this call.
@@ -253,10 +255,10 @@ def open_body(security: Any, service: int, sequence: int, message: bytes, at: in
     body, end = take_opaque(message, at)
     if service == INTEGRITY:
         signature, end = take_opaque(message, end)
-        security.verify_signature(body, signature)
+        protection.verify(body, signature)
     else:
         # The library may change the bytes it is given: they are a copy of ours already.
-        opened = security.unwrap(body)
+        opened = protection.unwrap(body)
         if not opened.encrypted:
             raise ValueError("signed where it should be encrypted")
         body = opened.message

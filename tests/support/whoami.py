@@ -74,8 +74,8 @@ class Whoserved:
         self.port = self.server.ports[0]
 
     def __enter__(self) -> Self:
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             try:
                 self.server.run()
             finally:
@@ -86,5 +86,5 @@ class Whoserved:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.kill(self._pid, signal.SIGTERM)
-        os.waitpid(self._pid, 0)
+        os.kill(self.pid, signal.SIGTERM)
+        os.waitpid(self.pid, 0)

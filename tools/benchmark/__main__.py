@@ -3,6 +3,7 @@
     tools/bench                                  everything: some minutes
     tools/bench --operations GETATTR,READ --transports udp --rounds 3 --json out.json
     tools/bench --peers nfsrpc,limit --workers 1
+    tools/bench auth                             what each flavour of authentication costs
 
 A load generator in C keeps --connections x --window calls in flight. Every
 server is started for the run and stays up to its end; for each line the servers
@@ -28,6 +29,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import authentication
 import measure
 import peers
 import present
@@ -112,6 +114,8 @@ def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitSt
 
 
 def main(argv: list[str]) -> int:
+    if argv[:1] == ["auth"]:
+        return authentication.main(argv[1:])
     o = parse(argv)
     missing = peers.ganesha_missing() if "ganesha" in o.peers else ""
     if missing:
