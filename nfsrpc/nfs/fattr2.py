@@ -5,9 +5,10 @@ RFC 1094 §2.3.5 and §2.3.6, and what the servers and clients of its time made 
 
 import stat
 from collections.abc import Mapping
+from struct import Struct
 from types import MappingProxyType
 
-from nfsrpc.protocols.nfs_prot import fattr, ftype, nfstime, sattr, statfsokres
+from nfsrpc.protocols.nfs_prot import ftype, nfstime, sattr, statfsokres
 from nfsrpc.store import Attributes, Changes, Space
 
 TRANSFER = 8192
@@ -24,42 +25,50 @@ FIFO_RDEV = 0xFFFF_FFFF
 
 _BLOCK = 512
 _INT_MAX = 0x7FFF_FFFF
-_TYPES: Mapping[int, ftype] = MappingProxyType({
-    stat.S_IFREG: ftype.NFREG,
-    stat.S_IFDIR: ftype.NFDIR,
-    stat.S_IFLNK: ftype.NFLNK,
-    stat.S_IFBLK: ftype.NFBLK,
-    stat.S_IFCHR: ftype.NFCHR,
-    stat.S_IFIFO: ftype.NFCHR,
-    stat.S_IFSOCK: ftype.NFSOCK,
+_TYPES: Mapping[int, int] = MappingProxyType({
+    stat.S_IFREG: int(ftype.NFREG),
+    stat.S_IFDIR: int(ftype.NFDIR),
+    stat.S_IFLNK: int(ftype.NFLNK),
+    stat.S_IFBLK: int(ftype.NFBLK),
+    stat.S_IFCHR: int(ftype.NFCHR),
+    stat.S_IFIFO: int(ftype.NFCHR),
+    stat.S_IFSOCK: int(ftype.NFSOCK),
 })
+_SECOND = 1_000_000_000
+_OVER = (MAX_SIZE + 1) * _SECOND
+_FATTR = Struct(">17I")
+"""A fattr on the wire. It is part of nearly every reply; building the compiler's objects first takes twice as long."""
 
 
-def _time(nanoseconds: int) -> nfstime:
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    if not 0 <= seconds <= MAX_SIZE:
-        return nfstime(0 if seconds < 0 else MAX_SIZE, 0)
-    return nfstime(seconds, rest // 1000)
+def _clamped(nanoseconds: int) -> int:
+    return nanoseconds if 0 <= nanoseconds < _OVER else 0 if nanoseconds < 0 else MAX_SIZE * _SECOND
 
 
-def fattr_of(node: Attributes, fsid: int) -> fattr:
-    """`node` in version 2's words; sizes and times beyond 32 bits are clamped, never wrapped."""
-    kind = stat.S_IFMT(node.mode)
-    return fattr(
+def fattr_of(node: Attributes, fsid: int) -> bytes:
+    """`node` as an encoded fattr; sizes and times beyond 32 bits are clamped, never wrapped."""
+    mode = node.mode
+    kind = stat.S_IFMT(mode)
+    atime, mtime, ctime, size = node.atime, node.mtime, node.ctime, node.size
+    if not (0 <= atime < _OVER and 0 <= mtime < _OVER and 0 <= ctime < _OVER):
+        atime, mtime, ctime = _clamped(atime), _clamped(mtime), _clamped(ctime)
+    return _FATTR.pack(
         _TYPES[kind],
-        node.mode,
+        mode,
         node.nlink,
         node.uid,
         node.gid,
-        min(node.size, MAX_SIZE),
+        size if size < MAX_SIZE else MAX_SIZE,
         TRANSFER,
         FIFO_RDEV if kind == stat.S_IFIFO else node.rdev & MAX_SIZE,
         min(-(-node.used // _BLOCK), _INT_MAX),
         fsid,
         node.inode,
-        _time(node.atime),
-        _time(node.mtime),
-        _time(node.ctime),
+        atime // _SECOND,
+        atime % _SECOND // 1000,
+        mtime // _SECOND,
+        mtime % _SECOND // 1000,
+        ctime // _SECOND,
+        ctime % _SECOND // 1000,
     )
 
 

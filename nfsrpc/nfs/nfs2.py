@@ -58,12 +58,16 @@ _FAILURES: Mapping[int, Callable[[v2.nfsstat], Any]] = MappingProxyType({
     v2.NFSPROC_READDIR: v2.readdirres,
     v2.NFSPROC_STATFS: v2.statfsres,
 })
+_NFS_OK = bytes(4)
 _DOTS = (b".", b"..")
 _MAKEABLE = (stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
 
 class Nfs2(v2.NFS_PROGRAM_2_service):
-    """NFS version 2 over `exports`; `clock` gives the time in ns for those who ask for "now"."""
+    """NFS version 2 over `exports`; `clock` gives the time in ns for those who ask for "now".
+
+    What carries attributes is answered as `Encoded`.
+    """
 
     def __init__(self, exports: Exports, clock: Callable[[], int] = time.time_ns) -> None:
         self._exports = exports
@@ -94,12 +98,12 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
             raise refuse(errno.EROFS)
         return found
 
-    def NFSPROC_GETATTR(self, arg: v2.nfs_fh, call: Call) -> v2.attrstat:
+    def NFSPROC_GETATTR(self, arg: v2.nfs_fh, call: Call) -> Any:
         """RFC 1094 §2.2.2. No permission is needed."""
         export, node = self._reach_to_mount(arg, call)
         return _attrstat(export, export.store.getattr(node))
 
-    def NFSPROC_SETATTR(self, arg: v2.sattrargs, call: Call) -> v2.attrstat:
+    def NFSPROC_SETATTR(self, arg: v2.sattrargs, call: Call) -> Any:
         """RFC 1094 §2.2.3."""
         export, node, who = self._reach_to_change(arg.file, call)
         now = self._clock()
@@ -109,7 +113,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
     def NFSPROC_ROOT(self, call: Call) -> None:
         """RFC 1094 §2.2.4: obsolete, replaced by MOUNT; does nothing."""
 
-    def NFSPROC_LOOKUP(self, arg: v2.diropargs, call: Call) -> v2.diropres:
+    def NFSPROC_LOOKUP(self, arg: v2.diropargs, call: Call) -> Any:
         """RFC 1094 §2.2.5. ``..`` of an export's top directory is that directory itself."""
         export, node, who = self._reach(arg.dir, call)
         directory = _directory(export.store, node)
@@ -123,19 +127,21 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         export, node, _ = self._reach(arg, call)
         return v2.readlinkres(v2.nfsstat.NFS_OK, export.store.readlink(node))
 
-    def NFSPROC_READ(self, arg: v2.readargs, call: Call) -> v2.readres:
+    def NFSPROC_READ(self, arg: v2.readargs, call: Call) -> Any:
         """RFC 1094 §2.2.7. At most 8 KiB; fewer bytes than asked for only at end of file."""
         export, node, who = self._reach(arg.file, call)
         store = export.store
         _demand_content(before := store.getattr(node))
         demand_read(before, who)
         data, attributes = store.read(node, arg.offset, min(arg.count, TRANSFER))
-        return v2.readres(v2.nfsstat.NFS_OK, v2.readokres(fattr_of(attributes, store.fsid), data))
+        length = len(data)
+        parts = (_NFS_OK, fattr_of(attributes, store.fsid), length.to_bytes(4), data, bytes(-length & 3))
+        return Encoded(b"".join(parts))
 
     def NFSPROC_WRITECACHE(self, call: Call) -> None:
         """RFC 1094 §2.2.8: reserved for a version that never came; does nothing."""
 
-    def NFSPROC_WRITE(self, arg: v2.writeargs, call: Call) -> v2.attrstat:
+    def NFSPROC_WRITE(self, arg: v2.writeargs, call: Call) -> Any:
         """RFC 1094 §2.2.9. Answered when the data is on stable storage."""
         export, node, who = self._reach_to_change(arg.file, call)
         store = export.store
@@ -147,7 +153,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         mode = None if who.is_root else mode_without_set_ids(after)
         return _attrstat(export, after if mode is None else store.setattr(node, Changes(mode=mode)))
 
-    def NFSPROC_CREATE(self, arg: v2.createargs, call: Call) -> v2.diropres:
+    def NFSPROC_CREATE(self, arg: v2.createargs, call: Call) -> Any:
         """RFC 1094 §2.2.10, which is open(O_CREAT) and, by type bits in the mode, mknod(2) as well."""
         export, node, who = self._reach_to_change(arg.where.dir, call)
         store, name = export.store, arg.where.name
@@ -249,7 +255,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         )
         return v2.nfsstat.NFS_OK
 
-    def NFSPROC_MKDIR(self, arg: v2.createargs, call: Call) -> v2.diropres:
+    def NFSPROC_MKDIR(self, arg: v2.createargs, call: Call) -> Any:
         """RFC 1094 §2.2.15."""
         export, node, who = self._reach_to_change(arg.where.dir, call)
         directory = _demand_addition(export.store, node, arg.where.name, who)
@@ -304,13 +310,14 @@ def _ufid(node: Attributes) -> Ufid:
     return Ufid(node.inode, node.generation)
 
 
-def _attrstat(export: Export, node: Attributes) -> v2.attrstat:
-    return v2.attrstat(v2.nfsstat.NFS_OK, fattr_of(node, export.store.fsid))
+def _attrstat(export: Export, node: Attributes) -> Encoded:
+    """An attrstat of success, encoded."""
+    return Encoded(_NFS_OK + fattr_of(node, export.store.fsid))
 
 
-def _diropres(export: Export, node: Attributes) -> v2.diropres:
-    handle = v2.nfs_fh(export.handle(_ufid(node)))
-    return v2.diropres(v2.nfsstat.NFS_OK, v2.diropokres(handle, fattr_of(node, export.store.fsid)))
+def _diropres(export: Export, node: Attributes) -> Encoded:
+    """A diropres of success, encoded."""
+    return Encoded(_NFS_OK + export.handle(_ufid(node)) + fattr_of(node, export.store.fsid))
 
 
 def _directory(store: Store, node: Ufid) -> Attributes:
