@@ -1,8 +1,8 @@
 """What each flavour of authentication costs: the same C clients against our server and libtirpc's.
 
-    tools/bench auth [--seconds 1] [--rounds 5] [--clients 4] [--transport tcp|udp]
+    tools/bench auth [--seconds 1] [--rounds 5] [--clients 4] [--workers 1] [--transport tcp|udp] [--size 32]
 
-The call carries a string of 32 bytes there and back. Shown are medians of
+The call carries a string of --size bytes there and back. Shown are medians of
 calls per second, and the processor time that the server takes for one; the
 servers take turns, so that a slow minute of the machine hits both.
 """
@@ -32,11 +32,15 @@ LIBRARIES = ("-I/usr/include/tirpc", "-ltirpc", "-lgssapi_krb5", "-lpthread")
 
 
 class Server(NamedTuple):
-    """A running server and its process."""
+    """A running server and its processes."""
 
     name: str
     port: int
     pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time that all of them have taken so far."""
+        return sum(map(cpu_seconds, [self.pid, *descendants(self.pid)]))
 
 
 class Sample(NamedTuple):
@@ -44,6 +48,12 @@ class Sample(NamedTuple):
 
     rate: float
     cpu: float
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below `pid`."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children] + [below for child in children for below in descendants(int(child))]
 
 
 def build(source: Path, directory: Path) -> Path:
@@ -60,15 +70,15 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def our_server() -> Iterator[Server]:
-    """Our server, one process, with every flavour."""
+def our_server(workers: int) -> Iterator[Server]:
+    """Our server with every flavour."""
     from whoami import Whoserved
 
     from nfsrpc.auth import NoneAuthenticator, SysAuthenticator
     from nfsrpc.auth.gss_server import GssAuthenticator
     from nfsrpc.auth.idmap import IdMap
 
-    with Whoserved([NoneAuthenticator(), SysAuthenticator(), GssAuthenticator(IdMap())]) as served:
+    with Whoserved([NoneAuthenticator(), SysAuthenticator(), GssAuthenticator(IdMap())], workers) as served:
         yield Server(OURS, served.port, served.pid)
 
 
@@ -87,16 +97,16 @@ def c_server(program: Path, transport: str) -> Iterator[Server]:
         process.stdout.close()
 
 
-def measure(load: Path, server: Server, transport: str, flavour: str, clients: int, seconds: float) -> Sample:
-    """Drive `server` with `clients` processes at once."""
-    command = [str(load), transport, str(server.port), flavour, str(seconds)]
-    before = cpu_seconds(server.pid)
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(clients)]
+def measure(o: argparse.Namespace, load: Path, server: Server, flavour: str) -> Sample:
+    """Drive `server` with so many client processes at once."""
+    command = [str(load), o.transport, str(server.port), flavour, str(o.seconds), str(o.size)]
+    before = server.cpu_seconds()
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(o.clients)]
     outputs = [process.communicate(timeout=120)[0] for process in running]
     if any(process.returncode for process in running):
         raise SystemExit(f"bench: {flavour} against {server.name} failed")
     calls = sum(int(output) for output in outputs)
-    return Sample(calls / seconds, (cpu_seconds(server.pid) - before) / calls * 1e6)
+    return Sample(calls / o.seconds, (server.cpu_seconds() - before) / calls * 1e6)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -106,6 +116,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="of one measurement (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="measurements per line (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=4, help="client processes (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of our server (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=32, help="bytes carried there and back (default: %(default)s)")
     parser.add_argument("--transport", choices=("tcp", "udp"), default="tcp", help="(default: %(default)s)")
     return parser.parse_args(argv)
 
@@ -131,7 +143,7 @@ def main(argv: list[str]) -> int:
         stack.callback(realm.stop)
         realm.start()
         os.environ.update(realm.environment)
-        servers = [stack.enter_context(our_server()), stack.enter_context(c_server(program, o.transport))]
+        servers = [stack.enter_context(our_server(o.workers)), stack.enter_context(c_server(program, o.transport))]
         show(o, run(o, load, servers))
     return 0
 
@@ -142,7 +154,7 @@ def run(o: argparse.Namespace, load: Path, servers: list[Server]) -> dict[tuple[
     for _ in range(o.rounds):
         for flavour in FLAVOURS:
             for server in servers:
-                one = measure(load, server, o.transport, flavour, o.clients, o.seconds)
+                one = measure(o, load, server, flavour)
                 samples.setdefault((flavour, server.name), []).append(one)
     return {
         key: Sample(statistics.median(s.rate for s in some), statistics.median(s.cpu for s in some))
@@ -152,7 +164,8 @@ def run(o: argparse.Namespace, load: Path, servers: list[Server]) -> dict[tuple[
 
 def show(o: argparse.Namespace, found: dict[tuple[str, str], Sample]) -> None:
     """Print a table."""
-    table = Table(title=f"ECHO of 32 bytes over {o.transport.upper()}, {o.clients} clients, 1 server process")
+    title = f"ECHO of {o.size} bytes over {o.transport.upper()}, {o.clients} clients, {o.workers} workers of nfsrpc"
+    table = Table(title=title)
     for heading in ("flavour", "nfsrpc/s", "libtirpc/s", "ratio", "of AUTH_NONE", "nfsrpc us", "libtirpc us"):
         table.add_column(heading, justify="left" if heading == "flavour" else "right")
     for flavour in FLAVOURS:
