@@ -341,6 +341,7 @@ def decode_mountlist(data: bytes, pos: int, limits: _Limits) -> tuple[mountlist,
 _mountbody_0 = _Run("> I", "ml_hostname#")
 _mountbody_1 = _Run("> I", "ml_directory#")
 _mountbody_2 = _Run("> I", "ml_next#", {'ml_next#': _BOOL})
+_mountbody_3 = _Run("> I I", "ml_next# ml_next.ml_hostname#", {'ml_next#': _BOOL})
 
 
 def encode_mountbody(v: mountbody, out: list[bytes]) -> None:
@@ -380,9 +381,10 @@ def decode_mountbody(data: bytes, pos: int, limits: _Limits) -> tuple[mountbody,
     at: _Run | str = ""
     try:
         head = v = _new(mountbody)
+        at = _mountbody_0
+        (n1,) = _mountbody_0.unpack_from(data, pos)
+        last = len(data) - 8
         for index in range(limits.elements):  # noqa: B007
-            at = _mountbody_0
-            (n1,) = _mountbody_0.unpack_from(data, pos)
             pos += 4
             at = ""
             if n1 > 255:
@@ -403,18 +405,33 @@ def decode_mountbody(data: bytes, pos: int, limits: _Limits) -> tuple[mountbody,
             pos = e4 + (-n3 & 3)
             if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
                 _check_tail('ml_directory', data, e4, n3, limits)
-            at = _mountbody_2
-            (x5,) = _mountbody_2.unpack_from(data, pos)
+            if pos > last:
+                break  # no element more can be here, so this one has to be the end
+            following = _new(mountbody)
+            at = _mountbody_3
+            (x5, n1,) = _mountbody_3.unpack_from(data, pos)
             if x5 == 0:
                 v.ml_next = None
                 return head, pos + 4
             if x5 > 1:
                 _any_bool(x5, limits)
             pos += 4
-            following = _new(mountbody)
             v.ml_next = following
             v = following
-        raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        else:
+            at = ""
+            raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        at = _mountbody_2
+        (x5,) = _mountbody_2.unpack_from(data, pos)
+        if x5 == 0:
+            v.ml_next = None
+            return head, pos + 4
+        if x5 > 1:
+            _any_bool(x5, limits)
+        pos += 4
+        index += 1
+        at = _mountbody_0
+        raise _XdrDecodeError("the message ends in the list")
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
 
@@ -452,6 +469,7 @@ def decode_groups(data: bytes, pos: int, limits: _Limits) -> tuple[groups, int]:
 
 _groupnode_0 = _Run("> I", "gr_name#")
 _groupnode_1 = _Run("> I", "gr_next#", {'gr_next#': _BOOL})
+_groupnode_2 = _Run("> I I", "gr_next# gr_next.gr_name#", {'gr_next#': _BOOL})
 
 
 def encode_groupnode(v: groupnode, out: list[bytes]) -> None:
@@ -483,9 +501,10 @@ def decode_groupnode(data: bytes, pos: int, limits: _Limits) -> tuple[groupnode,
     at: _Run | str = ""
     try:
         head = v = _new(groupnode)
+        at = _groupnode_0
+        (n1,) = _groupnode_0.unpack_from(data, pos)
+        last = len(data) - 8
         for index in range(limits.elements):  # noqa: B007
-            at = _groupnode_0
-            (n1,) = _groupnode_0.unpack_from(data, pos)
             pos += 4
             at = ""
             if n1 > 255:
@@ -495,18 +514,33 @@ def decode_groupnode(data: bytes, pos: int, limits: _Limits) -> tuple[groupnode,
             pos = e2 + (-n1 & 3)
             if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
                 _check_tail('gr_name', data, e2, n1, limits)
-            at = _groupnode_1
-            (x3,) = _groupnode_1.unpack_from(data, pos)
+            if pos > last:
+                break  # no element more can be here, so this one has to be the end
+            following = _new(groupnode)
+            at = _groupnode_2
+            (x3, n1,) = _groupnode_2.unpack_from(data, pos)
             if x3 == 0:
                 v.gr_next = None
                 return head, pos + 4
             if x3 > 1:
                 _any_bool(x3, limits)
             pos += 4
-            following = _new(groupnode)
             v.gr_next = following
             v = following
-        raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        else:
+            at = ""
+            raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        at = _groupnode_1
+        (x3,) = _groupnode_1.unpack_from(data, pos)
+        if x3 == 0:
+            v.gr_next = None
+            return head, pos + 4
+        if x3 > 1:
+            _any_bool(x3, limits)
+        pos += 4
+        index += 1
+        at = _groupnode_0
+        raise _XdrDecodeError("the message ends in the list")
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
 
@@ -545,6 +579,7 @@ def decode_exports(data: bytes, pos: int, limits: _Limits) -> tuple[exports, int
 _exportnode_0 = _Run("> I", "ex_dir#")
 _exportnode_1 = _Run("> I", "ex_groups#", {'ex_groups#': _BOOL})
 _exportnode_2 = _Run("> I", "ex_next#", {'ex_next#': _BOOL})
+_exportnode_3 = _Run("> I I", "ex_next# ex_next.ex_dir#", {'ex_next#': _BOOL})
 
 
 def encode_exportnode(v: exportnode, out: list[bytes]) -> None:
@@ -582,9 +617,10 @@ def decode_exportnode(data: bytes, pos: int, limits: _Limits) -> tuple[exportnod
     at: _Run | str = ""
     try:
         head = v = _new(exportnode)
+        at = _exportnode_0
+        (n1,) = _exportnode_0.unpack_from(data, pos)
+        last = len(data) - 8
         for index in range(limits.elements):  # noqa: B007
-            at = _exportnode_0
-            (n1,) = _exportnode_0.unpack_from(data, pos)
             pos += 4
             at = ""
             if n1 > 1024:
@@ -604,18 +640,33 @@ def decode_exportnode(data: bytes, pos: int, limits: _Limits) -> tuple[exportnod
                 v.ex_groups, pos = decode_groupnode(data, pos, limits)
             else:
                 v.ex_groups = None
-            at = _exportnode_2
-            (x4,) = _exportnode_2.unpack_from(data, pos)
+            if pos > last:
+                break  # no element more can be here, so this one has to be the end
+            following = _new(exportnode)
+            at = _exportnode_3
+            (x4, n1,) = _exportnode_3.unpack_from(data, pos)
             if x4 == 0:
                 v.ex_next = None
                 return head, pos + 4
             if x4 > 1:
                 _any_bool(x4, limits)
             pos += 4
-            following = _new(exportnode)
             v.ex_next = following
             v = following
-        raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        else:
+            at = ""
+            raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        at = _exportnode_2
+        (x4,) = _exportnode_2.unpack_from(data, pos)
+        if x4 == 0:
+            v.ex_next = None
+            return head, pos + 4
+        if x4 > 1:
+            _any_bool(x4, limits)
+        pos += 4
+        index += 1
+        at = _exportnode_0
+        raise _XdrDecodeError("the message ends in the list")
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
 

@@ -1536,6 +1536,7 @@ def decode_readdirargs(data: bytes, pos: int, limits: _Limits) -> tuple[readdira
 
 _entry_0 = _Run("> I I", "fileid name#")
 _entry_1 = _Run("> 4s I", "cookie nextentry#", {'nextentry#': _BOOL})
+_entry_2 = _Run("> 4s I I I", "cookie nextentry# nextentry.fileid nextentry.name#", {'nextentry#': _BOOL})
 
 
 def encode_entry(v: entry, out: list[bytes]) -> None:
@@ -1569,9 +1570,10 @@ def decode_entry(data: bytes, pos: int, limits: _Limits) -> tuple[entry, int]:
     at: _Run | str = ""
     try:
         head = v = _new(entry)
+        at = _entry_0
+        (v.fileid, n1,) = _entry_0.unpack_from(data, pos)
+        last = len(data) - 16
         for index in range(limits.elements):  # noqa: B007
-            at = _entry_0
-            (v.fileid, n1,) = _entry_0.unpack_from(data, pos)
             pos += 8
             at = ""
             if n1 > 255:
@@ -1581,18 +1583,33 @@ def decode_entry(data: bytes, pos: int, limits: _Limits) -> tuple[entry, int]:
             pos = e2 + (-n1 & 3)
             if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
                 _check_tail('name', data, e2, n1, limits)
-            at = _entry_1
-            (v.cookie, x3,) = _entry_1.unpack_from(data, pos)
+            if pos > last:
+                break  # no element more can be here, so this one has to be the end
+            following = _new(entry)
+            at = _entry_2
+            (v.cookie, x3, following.fileid, n1,) = _entry_2.unpack_from(data, pos)
             if x3 == 0:
                 v.nextentry = None
                 return head, pos + 8
             if x3 > 1:
                 _any_bool(x3, limits)
             pos += 8
-            following = _new(entry)
             v.nextentry = following
             v = following
-        raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        else:
+            at = ""
+            raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        at = _entry_1
+        (v.cookie, x3,) = _entry_1.unpack_from(data, pos)
+        if x3 == 0:
+            v.nextentry = None
+            return head, pos + 8
+        if x3 > 1:
+            _any_bool(x3, limits)
+        pos += 8
+        index += 1
+        at = _entry_0
+        raise _XdrDecodeError("the message ends in the list")
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
 

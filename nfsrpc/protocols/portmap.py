@@ -170,6 +170,7 @@ def decode_pmaplist(data: bytes, pos: int, limits: _Limits) -> tuple[pmaplist, i
             following = _new(pmaplist)
             v.next = following
             v = following
+        at = ""
         raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None

@@ -407,6 +407,7 @@ def decode_rpcblist(data: bytes, pos: int, limits: _Limits) -> tuple[rpcblist, i
             following = _new(rpcblist)
             v.rpcb_next = following
             v = following
+        at = ""
         raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
@@ -714,6 +715,7 @@ def decode_rpcb_entry_list(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb
             following = _new(rpcb_entry_list)
             v.rpcb_entry_next = following
             v = following
+        at = ""
         raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
@@ -786,6 +788,7 @@ def decode_netbuf(data: bytes, pos: int, limits: _Limits) -> tuple[netbuf, int]:
 
 _rpcbs_addrlist_0 = _Run("> I I i i I", "prog vers success failure netid#")
 _rpcbs_addrlist_1 = _Run("> I", "next#", {'next#': _BOOL})
+_rpcbs_addrlist_2 = _Run("> I I I i i I", "next# next.prog next.vers next.success next.failure next.netid#", {'next#': _BOOL})
 
 
 def encode_rpcbs_addrlist(v: rpcbs_addrlist, out: list[bytes]) -> None:
@@ -815,9 +818,10 @@ def decode_rpcbs_addrlist(data: bytes, pos: int, limits: _Limits) -> tuple[rpcbs
     at: _Run | str = ""
     try:
         head = v = _new(rpcbs_addrlist)
+        at = _rpcbs_addrlist_0
+        (v.prog, v.vers, v.success, v.failure, n1,) = _rpcbs_addrlist_0.unpack_from(data, pos)
+        last = len(data) - 24
         for index in range(limits.elements):  # noqa: B007
-            at = _rpcbs_addrlist_0
-            (v.prog, v.vers, v.success, v.failure, n1,) = _rpcbs_addrlist_0.unpack_from(data, pos)
             pos += 20
             at = ""
             e2 = pos + n1
@@ -825,23 +829,39 @@ def decode_rpcbs_addrlist(data: bytes, pos: int, limits: _Limits) -> tuple[rpcbs
             pos = e2 + (-n1 & 3)
             if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
                 _check_tail('netid', data, e2, n1, limits)
-            at = _rpcbs_addrlist_1
-            (x3,) = _rpcbs_addrlist_1.unpack_from(data, pos)
+            if pos > last:
+                break  # no element more can be here, so this one has to be the end
+            following = _new(rpcbs_addrlist)
+            at = _rpcbs_addrlist_2
+            (x3, following.prog, following.vers, following.success, following.failure, n1,) = _rpcbs_addrlist_2.unpack_from(data, pos)
             if x3 == 0:
                 v.next = None
                 return head, pos + 4
             if x3 > 1:
                 _any_bool(x3, limits)
             pos += 4
-            following = _new(rpcbs_addrlist)
             v.next = following
             v = following
-        raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        else:
+            at = ""
+            raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        at = _rpcbs_addrlist_1
+        (x3,) = _rpcbs_addrlist_1.unpack_from(data, pos)
+        if x3 == 0:
+            v.next = None
+            return head, pos + 4
+        if x3 > 1:
+            _any_bool(x3, limits)
+        pos += 4
+        index += 1
+        at = _rpcbs_addrlist_0
+        raise _XdrDecodeError("the message ends in the list")
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
 
 
 _rpcbs_rmtcalllist_0 = _Run("> I I I i i i I", "prog vers proc success failure indirect netid#")
+_rpcbs_rmtcalllist_1 = _Run("> I I I I i i i I", "next# next.prog next.vers next.proc next.success next.failure next.indirect next.netid#", {'next#': _BOOL})
 
 
 def encode_rpcbs_rmtcalllist(v: rpcbs_rmtcalllist, out: list[bytes]) -> None:
@@ -871,9 +891,10 @@ def decode_rpcbs_rmtcalllist(data: bytes, pos: int, limits: _Limits) -> tuple[rp
     at: _Run | str = ""
     try:
         head = v = _new(rpcbs_rmtcalllist)
+        at = _rpcbs_rmtcalllist_0
+        (v.prog, v.vers, v.proc, v.success, v.failure, v.indirect, n1,) = _rpcbs_rmtcalllist_0.unpack_from(data, pos)
+        last = len(data) - 32
         for index in range(limits.elements):  # noqa: B007
-            at = _rpcbs_rmtcalllist_0
-            (v.prog, v.vers, v.proc, v.success, v.failure, v.indirect, n1,) = _rpcbs_rmtcalllist_0.unpack_from(data, pos)
             pos += 28
             at = ""
             e2 = pos + n1
@@ -881,18 +902,33 @@ def decode_rpcbs_rmtcalllist(data: bytes, pos: int, limits: _Limits) -> tuple[rp
             pos = e2 + (-n1 & 3)
             if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
                 _check_tail('netid', data, e2, n1, limits)
-            at = _rpcbs_addrlist_1
-            (x3,) = _rpcbs_addrlist_1.unpack_from(data, pos)
+            if pos > last:
+                break  # no element more can be here, so this one has to be the end
+            following = _new(rpcbs_rmtcalllist)
+            at = _rpcbs_rmtcalllist_1
+            (x3, following.prog, following.vers, following.proc, following.success, following.failure, following.indirect, n1,) = _rpcbs_rmtcalllist_1.unpack_from(data, pos)
             if x3 == 0:
                 v.next = None
                 return head, pos + 4
             if x3 > 1:
                 _any_bool(x3, limits)
             pos += 4
-            following = _new(rpcbs_rmtcalllist)
             v.next = following
             v = following
-        raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        else:
+            at = ""
+            raise _XdrDecodeError(f"the list has more than {limits.elements} elements", offset=pos)
+        at = _rpcbs_addrlist_1
+        (x3,) = _rpcbs_addrlist_1.unpack_from(data, pos)
+        if x3 == 0:
+            v.next = None
+            return head, pos + 4
+        if x3 > 1:
+            _any_bool(x3, limits)
+        pos += 4
+        index += 1
+        at = _rpcbs_rmtcalllist_0
+        raise _XdrDecodeError("the message ends in the list")
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos, index) from None
 

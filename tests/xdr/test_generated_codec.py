@@ -31,6 +31,8 @@ union open switch (unsigned int n) { case 0: case 1: name s; default: hyper h; }
 struct node { int value; node *left; node *right; };
 struct link { int value; link *next; };
 struct chain { link *first; int last; };
+struct file { int id; key k; name n; color c; file *next; };
+struct leaf { int id; opaque body<3>; leaf *next; };
 struct bag { bag items<>; };
 typedef bag bags<2>;
 typedef bool flags<>;
@@ -68,6 +70,10 @@ WIRE = {
     "second label of an arm": ("open", M.open(1, s=b"x"), "000000010000000178000000"),
     "tree": ("node", M.node(1, M.node(2, None, None), None), "00000001 00000001 00000002 00000000 00000000 00000000"),
     "list": ("link", M.link(1, M.link(2, None)), "00000001 00000001 00000002 00000000"),
+    "list of names": (
+        "leaf", M.leaf(1, b"a", M.leaf(2, b"", M.leaf(3, b"abc", None))),
+        "00000001 00000001 61000000 00000001 00000002 00000000 00000001 00000003 00000003 61626300 00000000",
+    ),
     "no list": ("chain", M.chain(None, 5), "00000000 00000005"),
     "list in a struct": ("chain", M.chain(M.link(1, None), 5), "00000001 00000001 00000000 00000005"),
     "types that contain each other": (
@@ -102,6 +108,23 @@ REFUSED = {
     "flag of an optional": ("node", "00000001 00000002", 4, "[0].left", "2 is not one of"),
     "nested struct cut": ("chain", "00000001 00000001 000000", 8, "first[0].next", "needs 4 bytes, but"),
     "second element of a list": ("chain", "00000001 00000001 00000001 0000", 12, "first[1].value", "needs 4 bytes"),
+    "list that ends where an element should begin": (
+        "leaf",
+        "00000001 00000001 61000000 00000001",
+        16,
+        "[1].id",
+        "needs 4",
+    ),
+    "list that ends within an element": ("leaf", "00000001 00000000 00000001 00000002", 16, "[1].body", "needs 4"),
+    "flag in a list": ("leaf", "00000001 00000000 00000002 00000002 00000000", 8, "[0].next", "2 is not one of"),
+    "flag at the end of a list": ("leaf", "00000001 00000000 00000002", 8, "[0].next", "2 is not one of"),
+    "length in a list": (
+        "leaf",
+        "00000001 00000000 00000001 00000002 00000004 61626364 00000000",
+        16,
+        "[1].body",
+        "at most 3",
+    ),
     "element of an array": ("mutual", "00000001 00000001 00000001 00000002 00000009", 16, "o.m[0].o", "9 is not one"),
     "arm of a union": ("open", "00000001 00000009", 4, "s", "9 elements, but at most 4"),
     "inside an array in the run": ("triangle", "00000001 00000002 00000003", 12, "[1].y", "needs 4 bytes"),
@@ -240,6 +263,8 @@ def test_element_cap_holds_for_arrays_and_lists() -> None:
     assert len(decode(M.decode_bag, bytes.fromhex("00000002 00000000 00000000"), limits).items) == 2
     with pytest.raises(XdrDecodeError, match="at most 2 are allowed"):
         decode(M.decode_bag, bytes.fromhex("00000003 00000000 00000000 00000000"), limits)
+    with pytest.raises(XdrDecodeError, match="more than 2 elements"):
+        decode(M.decode_leaf, b"\0\0\0\0\0\0\0\0\0\0\0\1" * 3 + bytes(4), limits)
     with pytest.raises(XdrDecodeError, match="more than 2 elements"):
         decode(M.decode_link, bytes.fromhex("00000001 00000001 00000001 00000001 00000001 00000000"), limits)
 

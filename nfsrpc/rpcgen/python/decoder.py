@@ -20,6 +20,7 @@ from ..model import (
     Void,
 )
 from .codec import FunctionWriter, allowed_values, word_code
+from .lists import first_run, write_fused_loop, write_plain_loop
 from .names import attribute, top_level
 from .text import Item
 
@@ -29,10 +30,12 @@ class DecodeWriter(FunctionWriter):
 
     `conversions` are the lines that must follow the unpacking of the pending run; `behind` counts the
     bytes that are decoded but not yet added to ``pos``: it still points at the run for the sake of errors.
+    With `unpacked`, the first run of what comes has been unpacked already.
     """
 
     conversions: list[str]
     behind = 0
+    unpacked = False
     index = "-1"
 
     def write(self, name: str, value_type: str, body: Type | StructType | UnionType) -> list[str]:
@@ -42,7 +45,10 @@ class DecodeWriter(FunctionWriter):
         self.begin(name, value_type)
         match body:
             case StructType() if is_list:
-                self.write_list(body)
+                if first_run(self, body, "v"):
+                    write_fused_loop(self, body)
+                else:
+                    write_plain_loop(self, body)
             case StructType(name=type_name, fields=fields):
                 self.add(f"v = {self.module.use('new')}({top_level(type_name)})")
                 self.write_fields(fields, "v", "")
@@ -96,15 +102,21 @@ class DecodeWriter(FunctionWriter):
     def settle(self) -> None:
         """Make ``pos`` point behind everything decoded so far."""
         self.flush()
+        self.settle_behind()
+
+    def settle_behind(self) -> None:
+        """Make ``pos`` point behind the runs that are written."""
         if self.behind:
             self.add(f"pos += {self.behind}")
             self.behind = 0
 
     def flush(self) -> None:
         """Write the unpacking of the pending run and the conversions of its items."""
-        if self.pending:
-            if self.behind:
-                self.add(f"pos += {self.behind}")
+        if self.pending and self.unpacked:
+            self.unpacked = False
+            _, self.behind = self.module.run(self.owner, self.pending)
+        elif self.pending:
+            self.settle_behind()
             run, self.behind = self.module.run(self.owner, self.pending)
             self.add(f"at = {run}")
             targets = ", ".join(item.value for item in self.pending)
@@ -334,27 +346,3 @@ class DecodeWriter(FunctionWriter):
             self.write_value(field.type, f"v.{name}", name)
         self.write_return("v")
         self.depth -= 1
-
-    def write_list(self, struct: StructType) -> None:
-        """Write a loop over the elements of a linked list, which may be longer than any stack is deep."""
-        new, name = self.module.use("new"), top_level(struct.name)
-        self.add(f"head = v = {new}({name})")
-        self.add("for index in range(limits.elements):  # noqa: B007")
-        self.depth += 1
-        self.write_fields(struct.fields[:-1], "v", "")
-        link = attribute(struct.fields[-1].name)
-        flag = self.local("x")
-        self.pending.append(Item("I", f"{link}#", flag, self.module.use("BOOL")))
-        self.flush()
-        self.add(f"if {flag} == 0:")
-        self.add(f"    v.{link} = None")
-        self.add(f"    return head, pos + {self.behind}")
-        self.add(f"if {flag} > 1:")
-        self.add(f"    {self.module.use('any_bool')}({flag}, limits)")
-        self.settle()
-        self.add(f"following = {new}({name})")
-        self.add(f"v.{link} = following")
-        self.add("v = following")
-        self.depth -= 1
-        reason = 'f"the list has more than {limits.elements} elements"'
-        self.add(f"raise {self.module.use('XdrDecodeError')}({reason}, offset=pos)")
