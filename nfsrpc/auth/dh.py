@@ -8,10 +8,11 @@ Arguments and results are not protected. The nickname is four opaque bytes.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from struct import Struct, error
 
 from nfsrpc.protocols.rpc_msg import auth_flavor, auth_stat
-from nfsrpc.rpc.errors import AuthRefused
+from nfsrpc.rpc.errors import AuthRefused, RpcError
 
 from . import des
 from .base import (
@@ -53,10 +54,12 @@ class DhSession:
         self._encrypted = credential.keys.encrypt(credential.server, self._key)
         self._nickname: bytes | None = None
         self._last: Stamp = (0, 0)
+        self._clock = credential.clock
+        self._synchronise = credential.synchronise
 
     def _now(self) -> Stamp:
         """The server's time, but later than ever before: it takes each timestamp once."""
-        whole = int(self._credential.clock() * _MICROSECONDS)
+        whole = int(self._clock() * _MICROSECONDS)
         stamp = divmod(whole, _MICROSECONDS)
         if stamp <= self._last:
             sec, usec = self._last
@@ -91,7 +94,14 @@ class DhSession:
     def refresh(self, stat: int, used: CallAuth) -> bool:
         """Once more with the full name: the server may have forgotten the nickname, or seen a later time."""
         self._nickname = None
-        return stat in _WORTH_ANOTHER
+        if stat not in _WORTH_ANOTHER:
+            return False
+        if self._synchronise is not None:
+            synchronise, self._synchronise = self._synchronise, None
+            with suppress(RpcError):
+                self._clock = synchronise()
+                self._last = (0, 0)
+        return True
 
     def farewell(self) -> ControlCall | None:
         """None: conversations just go quiet."""
@@ -134,6 +144,9 @@ class DhCredential:
         Seconds that a message may be late.
     clock
         The server's time in seconds since 1970, or this machine's if they are the same.
+    synchronise
+        Finds out the server's time, as another `clock`, once a call has been refused; `RpcError` if it
+        cannot. See `nfsrpc.portmap.clock.clock_of`.
 
     Raises `MissingExtra` where no DES is installed; sessions raise `UnknownNetname` and `KeysUnavailable`.
     """
@@ -145,6 +158,7 @@ class DhCredential:
         server: str,
         window: int = WINDOW,
         clock: Callable[[], float] = time.time,
+        synchronise: Callable[[], Callable[[], float]] | None = None,
     ) -> None:
         if not des.available():
             raise des.MissingExtra("AUTH_DH", "dh")
@@ -157,6 +171,7 @@ class DhCredential:
         self.server = server
         self.window = window
         self.clock = clock
+        self.synchronise = synchronise
 
     def session(self, host: str) -> DhSession:
         """A conversation with the server, with a key of its own."""

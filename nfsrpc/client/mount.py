@@ -12,6 +12,7 @@ from nfsrpc.auth.gss import GssCredential
 from nfsrpc.auth.gss_wire import SERVICES
 from nfsrpc.auth.keys import PublicKeyFile, host_netname, own_netname
 from nfsrpc.keyserv.client import KeyservKeys
+from nfsrpc.portmap.clock import clock_of
 from nfsrpc.protocols import mount as mount_prot
 from nfsrpc.rpc.errors import ProcedureUnavailable, RpcError
 from nfsrpc.transport.client import CALL_TIMEOUT
@@ -161,7 +162,8 @@ def credential_of(url: NfsUrl) -> Credential:
         return GssCredential(url.sec)
     if url.sec == "dh":
         keys = KeyservKeys(PublicKeyFile().public)
-        return DhCredential(keys, own_netname(), url.netname or host_netname(url.host))
+        server = url.netname or host_netname(url.host)
+        return DhCredential(keys, own_netname(), server, synchronise=lambda: clock_of(url.host))
     if url.uid is None and url.gid is None:
         return SysCredential()
     own = SysCredential()

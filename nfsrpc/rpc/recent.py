@@ -42,14 +42,13 @@ class RecentReplies:
         self._open[message, peer] = key
 
     def settle(self, batch: Sequence[tuple[bytes, Peer]], replies: Sequence[list[bytes] | Later | None]) -> None:
-        """The turn that held `batch` is over: keep the replies to messages that were admitted in it."""
+        """The calls of `batch` have ended, however: keep the replies to those that were admitted."""
         if not self._open:
             return
         for place, reply in zip(batch, replies, strict=True):
             key = self._open.pop((place[0], place[1]), None)
             if key is not None and type(reply) is list:
                 self._keep(key, b"".join(reply))
-        self._open.clear()
 
     def _keep(self, key: _Key, reply: bytes) -> None:
         self._replies[key] = reply

@@ -388,6 +388,17 @@ def test_a_client_whose_clock_is_an_hour_off_is_refused_and_one_that_knows_it_is
         with connect_udp("127.0.0.1", served.port, credential=wrong) as client, pytest.raises(AuthRefused) as refused:
             client.call(WHO, ())
         assert refused.value.stat == 1
+        asked = []
+
+        def synchronise():
+            asked.append(1)
+            return time.time
+
+        knows = DhCredential(keys, USER, SERVER, clock=lambda: time.time() - 3600, synchronise=synchronise)
+        with connect_udp("127.0.0.1", served.port, credential=knows) as client:
+            assert client.call(WHO, ()).startswith(b"dh ")
+            assert client.call(WHO, ()).startswith(b"dh ")
+        assert asked == [1]
 
 
 def test_the_public_key_file(tmp_path) -> None:
