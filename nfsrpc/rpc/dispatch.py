@@ -387,7 +387,7 @@ _RAISED: Mapping[type[Exception], accept_stat] = {
 }
 
 
-def _error_reply(call: Call, error: Exception) -> Reply:
+def _error_reply(call: Call, error: Exception) -> list[bytes] | None:
     """What a handler's exception means on the wire; one that is no `RpcError` is the server's fault, and logged.
 
     `Rejected` and `AuthRefused` are for a handler that wants a stronger flavour than the call came with.

@@ -213,6 +213,11 @@ def reply_xid(data: bytes) -> int | None:
     return xid if mtype == _REPLY_INT else None
 
 
+def is_call(data: bytes) -> bool:
+    """Whether `data` looks like a call."""
+    return len(data) >= 8 and data[4:8] == b"\0\0\0\0"
+
+
 def auth_refusal(data: bytes) -> int | None:
     """The auth_stat of what looks like a reply that refuses the caller's authentication; None for any other."""
     if len(data) < 20 or data[8:16] != _AUTH_ERROR:

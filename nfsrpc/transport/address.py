@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from nfsrpc.rpc.errors import RpcError
+from nfsrpc.rpc.security import Peer
 
 RESERVED_PORTS = range(1023, 664, -1)
 """Source ports that only a privileged process can have, as servers demand them: the range of Linux' own client."""
@@ -21,6 +22,11 @@ class SocketAddress(NamedTuple):
     family: socket.AddressFamily
     kind: socket.SocketKind
     address: tuple[Any, ...]
+
+    def as_peer(self, protocol: str) -> Peer:
+        """This address as the other end of an association over `protocol`, udp or tcp."""
+        suffix = "6" if self.family == socket.AF_INET6 else ""
+        return Peer(str(self.address[0]), int(self.address[1]), protocol + suffix)
 
     def __str__(self) -> str:
         host, port = self.address[:2]

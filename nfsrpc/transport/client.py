@@ -15,15 +15,18 @@ from typing import Any, Self
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.rpc.calls import CallTable, PendingCall
+from nfsrpc.rpc.dispatch import Dispatcher
 from nfsrpc.rpc.errors import Disconnected, RpcError
-from nfsrpc.rpc.security import Answer, CallAuth, ControlCall
+from nfsrpc.rpc.later import Later
+from nfsrpc.rpc.message import is_call
+from nfsrpc.rpc.security import Answer, CallAuth, ControlCall, Peer
 from nfsrpc.xdr import Procedure
 
 CALL_TIMEOUT = 30.0
 """Seconds that a call may take where the caller names no other time: no call waits for ever."""
 CONNECT_TIMEOUT = 10.0
 """Seconds that a TCP connection may take to come about."""
-_REFRESHES = 2
+REFRESHES = 2
 """Times that a refused call is made again with renewed authentication: one for a forgotten session, one for a race."""
 
 
@@ -32,7 +35,8 @@ class Client(ABC):
 
     It is a `nfsrpc.xdr.Caller`, so that a generated client class can be built on it;
     `submit` and `wait` keep several calls in flight. It may be used by several
-    threads at once. As a context manager it closes itself.
+    threads at once. As a context manager it closes itself. What `serves` has, the
+    server may call over the same association while a call is waited for, or during `attend`.
     """
 
     def __init__(
@@ -42,7 +46,9 @@ class Client(ABC):
         credential: Credential,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
+        serves: Dispatcher | None = None,
     ) -> None:
+        self._serves = serves
         self._table = table
         self._session = credential.session(host)
         self._handshaking = threading.Lock()
@@ -85,7 +91,7 @@ class Client(ABC):
     def wait(self, call: PendingCall) -> Any:
         """The decoded result of `call`, once it is there. Raises as `call` does."""
         self._settle(call)
-        for _ in range(_REFRESHES):
+        for _ in range(REFRESHES):
             stat = call.refused
             if stat is None or not self._session.refresh(stat, call.auth):
                 break
@@ -131,6 +137,39 @@ class Client(ABC):
         self._settle(call)
         return call.answer()
 
+    def post(self, procedure: Procedure, args: tuple[Any, ...]) -> None:
+        """Send a call that no reply is awaited for (RFC 5531 §6, batching): executed once or not at all.
+
+        Over TCP such calls leave together: with the next other call, when `flush` says so, or when there are many.
+        """
+        self._shake_hands(procedure)
+        with self._turn_over:
+            self._hold_back()
+            call = self._table.open(
+                procedure, args, self._session.begin, now=self._clock(), deadline=self._clock() + self._timeout
+            )
+            self._transmit(self._clock())
+            self._table.fail(call, RpcError(f"nobody waits for {procedure.name}"))
+
+    def flush(self) -> None:
+        """Send every call of `post` that has not left yet."""
+        with self._turn_over:
+            self._let_go()
+
+    def attend(self, timeout: float) -> None:
+        """Answer what the server calls (see `serves`) for `timeout` seconds, without a call of our own."""
+        deadline = self._clock() + timeout
+        while (left := deadline - self._clock()) > 0:
+            with self._turn_over:
+                if self._closed:
+                    return
+                if self._reading:
+                    self._turn_over.wait(left)
+                    continue
+                self._transmit(self._clock())
+                self._reading = True
+            self._read(left)
+
     def cancel(self, call: PendingCall) -> None:
         """Give `call` up: a reply that still comes is ignored. The server may have executed it."""
         with self._turn_over:
@@ -149,21 +188,47 @@ class Client(ABC):
                 self._turn_over.notify_all()
                 return
             self._reading = True
+        self._read(max(0.0, when - now))
+
+    def _read(self, timeout: float) -> None:
+        """Take what comes within `timeout` seconds, for every thread: the caller has set `_reading`."""
         messages: list[bytes] = []
         try:
-            messages = self._exchange(max(0.0, when - now))
+            messages = self._exchange(timeout)
         except RpcError as broken:
             with self._turn_over:
                 self._table.fail_all(broken)
         finally:
             with self._turn_over:
                 self._reading = False
-                self._take(messages)
+                calls = [message for message in messages if self._table.receive(message) is None and is_call(message)]
                 self._turn_over.notify_all()
+        if self._serves is not None and calls:
+            self._answer(self._serves, calls)
 
-    def _take(self, messages: list[bytes]) -> None:
-        for message in messages:
-            self._table.receive(message)
+    def _answer(self, serves: Dispatcher, calls: list[bytes]) -> None:
+        for reply in serves.turn([(call, self._server) for call in calls]):
+            parts = reply.wait(self._timeout) if isinstance(reply, Later) else reply
+            if parts is not None:
+                with self._turn_over:
+                    self._say(parts)
+
+    @property
+    @abstractmethod
+    def _server(self) -> Peer:
+        """The server as the caller of our own programs."""
+
+    @abstractmethod
+    def _say(self, parts: list[bytes]) -> None:
+        """Send one message without waiting. Called with the lock held."""
+
+    @abstractmethod
+    def _hold_back(self) -> None:
+        """The next call may leave later, with others. Called with the lock held."""
+
+    @abstractmethod
+    def _let_go(self) -> None:
+        """Send what was held back. Called with the lock held."""
 
     def _transmit(self, now: float) -> None:
         timeouts = self._table.timeouts

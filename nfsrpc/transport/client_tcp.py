@@ -12,9 +12,11 @@ from dataclasses import replace
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
 from nfsrpc.rpc.calls import CallTable, PendingCall
+from nfsrpc.rpc.dispatch import Dispatcher
 from nfsrpc.rpc.errors import Disconnected, RecordError, RpcTimeout
 from nfsrpc.rpc.record import RecordReader, frame
 from nfsrpc.rpc.retry import AT_LEAST_ONCE, Backoff, RetryPolicy
+from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import SocketAddress, open_socket, resolve
@@ -24,6 +26,9 @@ from .waker import Waker
 _CHUNK = 1 << 18
 _IOV = 64
 """Buffers handed to one sendmsg; far below IOV_MAX everywhere."""
+
+_HELD_BACK = 512
+"""Buffers of batched calls that are held back at most: two for each call."""
 
 
 class TcpClient(Client):
@@ -50,8 +55,9 @@ class TcpClient(Client):
         connect_timeout: float = CONNECT_TIMEOUT,
         source_ports: Iterable[int] = (),
         clock: Callable[[], float] = time.monotonic,
+        serves: Dispatcher | None = None,
     ) -> None:
-        super().__init__(host, table, credential, timeout, clock)
+        super().__init__(host, table, credential, timeout, clock, serves)
         self._addresses = deque(addresses)
         self._limits = limits
         self._policy = policy
@@ -62,6 +68,7 @@ class TcpClient(Client):
         self._poll.register(self._waker, select.POLLIN)
         self._events = 0
         self._unsent: deque[memoryview] = deque()
+        self._holding_back = False
         self._sock: socket.socket | None = None
         self._up = False
         self._next_attempt = 0.0
@@ -93,6 +100,25 @@ class TcpClient(Client):
         if not self._up:
             return
         self._unsent.extend(map(memoryview, frame([call.message])))
+        if self._holding_back and len(self._unsent) < _HELD_BACK:
+            self._holding_back = False
+            return
+        self._flush()
+
+    @property
+    def _server(self) -> Peer:
+        return self._addresses[0].as_peer("tcp")
+
+    def _say(self, parts: list[bytes]) -> None:
+        if self._up:
+            self._unsent.extend(map(memoryview, frame(parts)))
+            self._flush()
+
+    def _hold_back(self) -> None:
+        self._holding_back = True
+
+    def _let_go(self) -> None:
+        self._holding_back = False
         self._flush()
 
     def _flush(self) -> None:
@@ -270,13 +296,14 @@ def connect_tcp(
     limits: Limits = DEFAULT_LIMITS,
     policy: RetryPolicy = AT_LEAST_ONCE,
     source_ports: Iterable[int] = (),
+    serves: Dispatcher | None = None,
 ) -> TcpClient:
     """A blocking client, connected to the server at `host` (name, IPv4 or IPv6 address) and `port`, over TCP.
 
     `timeout` is what a call may take in seconds unless it says otherwise, `connect_timeout` what
     the connection may take; `policy` paces re-connection, `MAYBE` forbids to send a call twice;
-    `source_ports` are the local ports to try first. Raises `HostUnknown`, `Disconnected`
-    where nothing listens, `RpcTimeout` where nothing answers.
+    `source_ports` are the local ports to try first, `serves` is what the server may call.
+    Raises `HostUnknown`, `Disconnected` where nothing listens, `RpcTimeout` where nothing answers.
     """
     own = NoneCredential() if credential is None else credential
     return TcpClient(
@@ -290,4 +317,5 @@ def connect_tcp(
         limits=limits,
         connect_timeout=connect_timeout,
         source_ports=source_ports,
+        serves=serves,
     )

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
 from nfsrpc.rpc.calls import CallTable, PendingCall
+from nfsrpc.rpc.dispatch import Dispatcher
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.rpc.retry import AT_LEAST_ONCE, RetryPolicy
+from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import SocketAddress, open_socket, resolve
@@ -47,8 +49,9 @@ class UdpClient(Client):
         *,
         source_ports: Iterable[int] = (),
         clock: Callable[[], float] = time.monotonic,
+        serves: Dispatcher | None = None,
     ) -> None:
-        super().__init__(host, table, credential, timeout, clock)
+        super().__init__(host, table, credential, timeout, clock, serves)
         self._source_ports = tuple(source_ports)
         self._addresses = list(addresses)
         self._untried = len(self._addresses)
@@ -96,6 +99,20 @@ class UdpClient(Client):
                 return
             # Refused by ICMP for an earlier datagram, no route at the moment: as good as lost on the way.
             self._trouble = trouble
+
+    @property
+    def _server(self) -> Peer:
+        return self._to.as_peer("udp")
+
+    def _say(self, parts: list[bytes]) -> None:
+        with contextlib.suppress(OSError):
+            self._sock.send(b"".join(parts))
+
+    def _hold_back(self) -> None:
+        """Datagrams leave one by one."""
+
+    def _let_go(self) -> None:
+        """Nothing is ever held back."""
 
     def _exchange(self, timeout: float) -> list[bytes]:
         messages: list[bytes] = []
@@ -166,13 +183,15 @@ def connect_udp(
     limits: Limits = DEFAULT_LIMITS,
     policy: RetryPolicy = AT_LEAST_ONCE,
     source_ports: Iterable[int] = (),
+    serves: Dispatcher | None = None,
 ) -> UdpClient:
     """A blocking client of the server at `host` (name, IPv4 or IPv6 address) and `port`, over UDP.
 
     `timeout` is what a call may take in seconds unless it says otherwise; `policy` when it
-    is sent again (`MAYBE`: never); `source_ports` the local ports to try first. Nothing is
-    sent yet. Raises `HostUnknown`, or `RpcError` where no address has a route.
+    is sent again (`MAYBE`: never); `source_ports` the local ports to try first; `serves` what the server
+    may call. Nothing is sent yet. Raises `HostUnknown`, or `RpcError` where no address has a route.
     """
     table = CallTable(policy, limits)
     own = NoneCredential() if credential is None else credential
-    return UdpClient(host, resolve(host, port, socket.SOCK_DGRAM), table, own, timeout, source_ports=source_ports)
+    addresses = resolve(host, port, socket.SOCK_DGRAM)
+    return UdpClient(host, addresses, table, own, timeout, source_ports=source_ports, serves=serves)

@@ -1,0 +1,89 @@
+"""Dispatch for asyncio: handlers may be coroutines, and calls overlap."""
+
+import asyncio
+import inspect
+import time
+from typing import Any
+
+from nfsrpc.protocols.rpc_msg import accept_stat
+
+from .dispatch import Call, Dispatcher, Drop, _error_reply, _succeeded, replay_key
+from .errors import RpcError
+from .history import Full, Kept, Lost, UnderWay
+from .later import Later, Postponed
+from .message import Refusal, accepted
+from .security import Peer
+
+
+class AsyncDispatcher(Dispatcher):
+    """A `Dispatcher` whose handlers may be coroutine functions. Its bindings have no store, no units of work."""
+
+    async def answer(self, message: bytes, peer: Peer) -> list[bytes] | None:
+        """The reply of one call; None where it gets none. A handler that outlives the call's deadline is cancelled."""
+        self._deadline = time.monotonic() + self._limits.call_seconds
+        reply: list[bytes] | None = None
+        try:
+            reply = await self._reply(self._accept(message, peer))
+        except Refusal as refusal:
+            reply = None if refusal.reply is None else [refusal.reply]
+        except Postponed as postponed:
+            reply = await _arrival(postponed.later)
+        finally:
+            self._recent.settle([(message, peer)], [reply])
+        return reply
+
+    async def _reply(self, call: Call) -> list[bytes] | None:
+        history = call.target.history
+        try:
+            args = self._arguments(call)
+            if history is None:
+                return _succeeded(call, await self._run(call, args))
+            key = replay_key(call)
+            kept = history.claim(key)
+            if kept is None:
+                kept = await self._run_once(call, args)
+        except (UnderWay, Full):
+            return None
+        except Lost:
+            kept = Kept(accept_stat.SYSTEM_ERR, b"")
+        except Exception as error:
+            return _error_reply(call, error)
+        if kept.stat == accept_stat.SUCCESS:
+            return _succeeded(call, [kept.result])
+        return [accepted(call.xid, accept_stat(kept.stat), call.accept.verifier)]
+
+    async def _run_once(self, call: Call, args: tuple[Any, ...]) -> Kept:
+        """As `Dispatcher._run_claimed`."""
+        history, key = call.target.history, replay_key(call)
+        assert history is not None
+        try:
+            kept = Kept(accept_stat.SUCCESS, b"".join(await self._run(call, args)))
+        except (Drop, RpcError):
+            history.release(key)
+            raise
+        except BaseException as error:
+            history.settle(key, Kept(accept_stat.SYSTEM_ERR, b""))
+            if not isinstance(error, Exception):
+                raise
+            _error_reply(call, error)
+            return Kept(accept_stat.SYSTEM_ERR, b"")
+        history.settle(key, kept)
+        return kept
+
+    async def _run(self, call: Call, args: tuple[Any, ...]) -> list[bytes]:
+        value = call.target.handler(*args, call)
+        if inspect.isawaitable(value):
+            async with asyncio.timeout(call.deadline - time.monotonic()):
+                value = await value
+        return self._result(call, value)
+
+
+async def _arrival(later: Later) -> list[bytes] | None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[list[bytes] | None] = loop.create_future()
+
+    def give(reply: list[bytes] | None) -> None:
+        loop.call_soon_threadsafe(future.set_result, reply)
+
+    later.then(give)
+    return await future

@@ -1,0 +1,194 @@
+"""The asyncio client: the twin of `nfsrpc.transport.client`, on the same state machine (`nfsrpc.rpc.calls`).
+
+Several calls are in flight as soon as several tasks call; everything runs in the
+event loop's thread.
+"""
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from nfsrpc.auth.base import Credential
+from nfsrpc.rpc.calls import CallTable, PendingCall
+from nfsrpc.rpc.errors import Disconnected, RpcError
+from nfsrpc.rpc.security import Answer, CallAuth, ControlCall
+from nfsrpc.xdr import Procedure
+
+from .client import REFRESHES
+
+
+class AsyncClient(ABC):
+    """An asyncio client of one server, made by `nfsrpc.transport.aio_udp.connect_udp` and `aio_tcp.connect_tcp`.
+
+    It is a `nfsrpc.xdr.Caller` whose calls are awaitable: the methods of a
+    generated client class built on it are awaited. An asynchronous context manager.
+    """
+
+    def __init__(self, host: str, table: CallTable, credential: Credential, timeout: float) -> None:
+        self._table = table
+        self._session = credential.session(host)
+        self._handshaking = asyncio.Lock()
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[PendingCall, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._closed = False
+
+    async def call(self, procedure: Procedure, args: tuple[Any, ...], *, timeout: float | None = None) -> Any:
+        """Call `procedure`, return the decoded result; raises as `nfsrpc.transport.client.Client.call` does."""
+        await self._shake_hands(procedure)
+        call = self._open(procedure, args, self._session.begin, self._timeout if timeout is None else timeout)
+        await self._settle(call)
+        for _ in range(REFRESHES):
+            stat = call.refused
+            if stat is None or not self._session.refresh(stat, call.auth):
+                break
+            await self._shake_hands(procedure)
+            self._table.renew(call, self._loop.time())
+            self._pump()
+            await self._settle(call)
+        return call.result()
+
+    def post(self, procedure: Procedure, args: tuple[Any, ...]) -> None:
+        """Send a call that no reply is awaited for (RFC 5531 §6, batching): executed once or not at all.
+
+        Flavours that have to be set up first must have been, by a call before.
+        """
+        call = self._open(procedure, args, self._session.begin, self._timeout)
+        self._table.fail(call, RpcError(f"nobody waits for {procedure.name}"))
+
+    def _open(
+        self, procedure: Procedure, args: tuple[Any, ...], begin: Callable[[], CallAuth], timeout: float
+    ) -> PendingCall:
+        if self._closed:
+            raise Disconnected("the client has been closed")
+        now = self._loop.time()
+        call = self._table.open(procedure, args, begin, now=now, deadline=now + timeout)
+        self._pump()
+        return call
+
+    async def _settle(self, call: PendingCall) -> None:
+        if call.done:
+            return
+        future = self._waiting[call] = self._loop.create_future()
+        try:
+            await future
+        except BaseException:
+            self._table.fail(call, RpcError(f"{call.procedure.name} was given up"))
+            raise
+        finally:
+            self._waiting.pop(call, None)
+
+    async def _shake_hands(self, procedure: Procedure) -> None:
+        """As `Client._shake_hands`; steps that may block (a KDC is asked) run in a thread."""
+        session = self._session
+        if session.handshake(procedure.program, procedure.version) is None:
+            return
+        async with self._handshaking:
+            steps = session.handshake(procedure.program, procedure.version)
+            if steps is None:
+                return
+            answer: Answer | None = None
+            while True:
+                control = await self._loop.run_in_executor(None, _step, steps, answer)
+                if control is None:
+                    return
+                answer = await self._control(control)
+
+    async def _control(self, control: ControlCall) -> Answer:
+        call = self._open(control.procedure, control.args, lambda: control.auth, self._timeout)
+        await self._settle(call)
+        return call.answer()
+
+    def _pump(self) -> None:
+        """Send what is due, wake those whose time is up, and come back in time."""
+        now = self._loop.time()
+        timeouts = self._table.timeouts
+        for call in self._table.due(now):
+            self._send(call)
+        if self._table.timeouts != timeouts:
+            self._wake()
+            self._overdue()
+        when = self._table.next_time()
+        if when is None or (self._timer is not None and self._timer_at <= when):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._ring)
+        self._timer_at = when
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _wake(self) -> None:
+        """Wake everybody whose call is done."""
+        for call, future in list(self._waiting.items()):
+            if call.done and not future.done():
+                future.set_result(None)
+
+    def _take(self, message: bytes) -> bool:
+        """A message has come; whether it answered a call."""
+        call = self._table.receive(message)
+        if call is None:
+            return False
+        future = self._waiting.get(call)
+        if future is not None and not future.done():
+            future.set_result(None)
+        return True
+
+    def _fail_all(self, error: RpcError) -> None:
+        self._table.fail_all(error)
+        self._wake()
+
+    async def close(self) -> None:
+        """End the association; calls still pending fail with `Disconnected`."""
+        if self._closed:
+            return
+        control = self._session.farewell()
+        if control is not None:
+            with contextlib.suppress(RpcError):
+                self._open(control.procedure, control.args, lambda: control.auth, 0.1)
+        self._closed = True
+        self._fail_all(Disconnected("the client has been closed"))
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._shut()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    @abstractmethod
+    def peer(self) -> str:
+        """The address that calls go to now, as text."""
+
+    @abstractmethod
+    def _send(self, call: PendingCall) -> None:
+        """Send the call's bytes without waiting; never raises for what a network does."""
+
+    @abstractmethod
+    def _overdue(self) -> None:
+        """A call has just failed at its deadline."""
+
+    @abstractmethod
+    async def _shut(self) -> None:
+        """Give up all descriptors."""
+
+
+def _step(steps: Any, answer: Answer | None) -> ControlCall | None:
+    """The next call of a handshake, None at its end. A StopIteration cannot travel through a future."""
+    try:
+        control: ControlCall = next(steps) if answer is None else steps.send(answer)
+    except StopIteration:
+        return None
+    return control
