@@ -31,13 +31,9 @@ def _cipher() -> Any:
         raise MissingExtra("AUTH_DH", "dh") from None
 
 
-def available() -> bool:
-    """Whether the DES cipher is installed."""
-    try:
-        _cipher()
-    except MissingExtra:
-        return False
-    return True
+def demand() -> None:
+    """Raises `MissingExtra` unless the DES cipher is installed."""
+    _cipher()
 
 
 def set_parity(key: bytes) -> bytes:

@@ -160,8 +160,7 @@ class DhCredential:
         clock: Callable[[], float] = time.time,
         synchronise: Callable[[], Callable[[], float]] | None = None,
     ) -> None:
-        if not des.available():
-            raise des.MissingExtra("AUTH_DH", "dh")
+        des.demand()
         if not 0 < window < 1 << 32:
             raise ValueError(f"a window is a positive number of seconds, not {window}")
         if len(netname.encode()) > MAX_NETNAME:
@@ -183,7 +182,7 @@ class DhAuthenticator:
 
     A timestamp must be later than the conversation's last one, and within the window on either side of
     the server's time; glibc takes an equal one, because UDP clients send the same bytes again, but those
-    are answered from memory here (`single_use`).
+    are answered from memory here (`single_use`). Raises `MissingExtra` where no DES is installed.
     """
 
     flavor = FLAVOR
@@ -196,6 +195,7 @@ class DhAuthenticator:
         conversations: Conversations | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        des.demand()
         self._keys = keys
         self._idmap = idmap
         self._conversations = Conversations(clock=clock) if conversations is None else conversations

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from nfsrpc.auth.des import MissingExtra, available
+from nfsrpc.auth import des
 from nfsrpc.auth.idmap import IdMap
 from nfsrpc.auth.keys import PublicKeyFile
 from nfsrpc.keyserv.client import SOCKET
@@ -33,10 +33,11 @@ def keyserv(path: str, public_keys: str, keep: str | None) -> None:
 
     AUTH_DH resists nobody today (56-bit DES, 192-bit Diffie-Hellman); it is here for old machines.
     """
-    if not available():
-        raise Failure(str(MissingExtra("AUTH_DH", "dh")))
     try:
+        des.demand()
         server = Keyserv(path, Secrets(keep), PublicKeyFile(public_keys).public, IdMap())
+    except des.MissingExtra as error:
+        raise Failure(str(error)) from None
     except OSError as error:
         raise Failure(f"{path}: {error.strerror or error}; --socket chooses another place") from None
     try:
