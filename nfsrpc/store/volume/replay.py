@@ -1,11 +1,13 @@
 """Results of calls, kept with the changes they report, so that a call sent again finds its first answer.
 
-Entries of a client are numbered (`place`) in the order they were made. They go
-when they are older than the lifetime, or when the client has more than its
-share; a few at a time, in units that add some.
+Each client has a range of places, which its entries take in the order they are
+made: what is added goes to one end of the range and what has to go leaves at
+the other. Entries go when they are older than the lifetime, or when the client
+has more than its share; a few at a time, in units that add some.
 """
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 
 from . import schema
 from .database import Database
@@ -15,19 +17,37 @@ from .unit import Outcome, Unit
 _SWEPT_AT_ONCE = 64
 _CLIENTS_KNOWN = 1024
 
+_PLACES = 1 << 43
+"""Places in a range: at 10 000 calls a second, enough for 27 years without a pause of the client's."""
+_RANGES = 1 << 20
+"""Ranges there are; with `_PLACES` they fill the 63 bits of a place."""
+
+
+def _range_at(place: int) -> int:
+    """First place of the range that `place` belongs to."""
+    return place - place % _PLACES
+
 
 class Replay:
     """The table of remembered results, and what this unit adds to it."""
 
-    def __init__(self, unit: Unit, database: Database, limits: VolumeLimits, uptime: Callable[[], int]) -> None:
-        """`uptime`: ns that the volume has been served, over all servers; see `lock.VolumeLock`."""
+    def __init__(
+        self, unit: Unit, database: Database, limits: VolumeLimits, uptime: Callable[[], int], secret: bytes
+    ) -> None:
+        """`uptime`: ns that the volume has been served, over all servers; see `lock.VolumeLock`.
+
+        `secret`: of the volume. Clients that happen to have the same range share
+        their share, so nobody may know how to come to have another's.
+        """
         self._unit = unit
         self._database = database
         self._limits = limits
         self._uptime = uptime
         self._new: dict[bytes, tuple[bytes, bytes]] = {}
-        self._newest: dict[bytes, int] = {}
-        self._swept = b""
+        self._secret = secret[:64]
+        self._ranges: dict[bytes, int] = {}
+        self._newest: dict[int, int] = {}
+        self._swept = 0
 
     def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The results there are under `keys`. One past its lifetime is none: whoever retransmitted has given up."""
@@ -53,47 +73,64 @@ class Replay:
             return
         born = self._uptime()
         rows = []
+        ranges = set()
         for key, (client, result) in self._new.items():
-            place = self._newest_place(client) + 1
-            self._newest[client] = place
-            rows.append((key, client, place, born, result))
+            start = self._range(client)
+            ranges.add(start)
+            place = self._newest[start] = self._newest_place(start) + 1
+            rows.append((place, key, born, result))
         self._database.many(schema.REPLAY_PUT, rows)
         added = len(rows)
-        for client in {row[1] for row in rows}:
-            self._sweep(client, born, added)
+        for start in ranges:
+            self._sweep(start, born, added)
         self._sweep_another(born, added)
 
-    def _newest_place(self, client: bytes) -> int:
-        place = self._newest.get(client)
+    def _range(self, client: bytes) -> int:
+        start = self._ranges.get(client)
+        if start is None:
+            digest = blake2b(client, digest_size=8, key=self._secret).digest()
+            start = self._ranges[client] = int.from_bytes(digest) % _RANGES * _PLACES
+        return start
+
+    def _newest_place(self, start: int) -> int:
+        place = self._newest.get(start)
         if place is None:
-            found = self._database.one(schema.REPLAY_NEWEST, (client,))
-            place = found[0] if found else 0
+            found = self._database.one(schema.REPLAY_NEWEST, (start, start + _PLACES - 1))
+            place = found[0] if found else start
         return place
 
-    def _sweep(self, client: bytes, now: int, added: int) -> None:
-        """Take away what `client` has too much or too long: nothing, or more than was added."""
+    def _sweep(self, start: int, now: int, added: int) -> None:
+        """Take away what a range has too much or too long: nothing, or more than was added."""
+        end = start + _PLACES - 1
         expired = now - self._limits.replay_lifetime
-        surplus = self._newest_place(client) - self._limits.replay_entries
+        surplus = self._newest_place(start) - self._limits.replay_entries
         bound = added + _SWEPT_AT_ONCE
-        oldest = self._database.one(schema.REPLAY_OLDEST, (client, 1))
-        if oldest is None or (oldest[1] > surplus and oldest[2] > expired):
+        oldest = self._database.one(schema.REPLAY_OLDEST, (start, end, 1))
+        if oldest is None:
             return
-        rows = self._database.all(schema.REPLAY_OLDEST, (client, bound))
-        gone = [(key,) for key, place, born in rows if place <= surplus or born <= expired]
-        self._database.many(schema.REPLAY_DELETE, gone)
+        last = min(surplus, oldest[0] + bound)
+        if oldest[1] <= expired:
+            rows = self._database.all(schema.REPLAY_OLDEST, (start, end, bound))
+            last = max(last, *[place for place, born in rows if born <= expired])
+        if last >= oldest[0]:
+            self._database.run(schema.REPLAY_DELETE, (start, last))
 
     def _sweep_another(self, now: int, added: int) -> None:
-        """Clients that call no more leave entries, too: one client a unit, in turn."""
-        (client,) = self._database.one(schema.REPLAY_NEXT_CLIENT, (self._swept,))
-        self._swept = bytes(client) if client is not None else b""
-        if client is not None:
-            self._sweep(bytes(client), now, added)
+        """Clients that call no more leave entries, too: one range a unit, in turn."""
+        (place,) = self._database.one(schema.REPLAY_NEXT, (self._swept,))
+        if place is None:
+            self._swept = 0
+            return
+        start = _range_at(place)
+        self._swept = start + _PLACES - 1
+        self._sweep(start, now, added)
 
     def settle(self, outcome: Outcome) -> None:
         """What was added is in the table now, or nowhere."""
         self._new.clear()
-        if len(self._newest) > _CLIENTS_KNOWN:
+        if len(self._newest) > _CLIENTS_KNOWN or len(self._ranges) > _CLIENTS_KNOWN:
             self._newest.clear()
+            self._ranges.clear()
 
     def forget(self) -> None:
         """Drop the places: other processes may have added entries."""
@@ -104,9 +141,11 @@ class Replay:
 def greatest_age(database: Database) -> int:
     """The latest `born` in the table, 0 if it is empty. As many look-ups as there are clients."""
     latest = 0
-    client: bytes | None = b""
+    end = 0
     while True:
-        (client,) = database.one(schema.REPLAY_NEXT_CLIENT, (client,))
-        if client is None:
+        (place,) = database.one(schema.REPLAY_NEXT, (end,))
+        if place is None:
             return latest
-        latest = max(latest, database.one(schema.REPLAY_NEWEST, (client,))[1])
+        start = _range_at(place)
+        end = start + _PLACES - 1
+        latest = max(latest, database.one(schema.REPLAY_NEWEST, (start, end))[1])

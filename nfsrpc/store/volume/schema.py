@@ -33,9 +33,8 @@ TABLES = (
         owner BIGINT NOT NULL, inode BIGINT NOT NULL, content BIGINT NOT NULL,
         PRIMARY KEY (owner, inode, content)) {CLUSTERED}""",
     f"""CREATE TABLE replay (
-        key BLOB NOT NULL PRIMARY KEY, client BLOB NOT NULL, place BIGINT NOT NULL, born BIGINT NOT NULL,
-        result BLOB NOT NULL) {CLUSTERED}""",
-    "CREATE UNIQUE INDEX replay_by_client ON replay (client, place)",
+        place {NUMBER_KEY}, key BLOB NOT NULL, born BIGINT NOT NULL, result BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX replay_by_key ON replay (key)",
     f"""CREATE TABLE state (
         id {NUMBER_KEY}, next_inode BIGINT NOT NULL, inodes BIGINT NOT NULL, uptime_offset BIGINT NOT NULL)""",
 )
@@ -87,13 +86,12 @@ PENDING_DELETE = "DELETE FROM pending WHERE owner = ? AND inode = ? AND content 
 # --- results of calls -----------------------------------------------------------------------------------------------
 REPLAY_GET_KEYS = 64
 """Most keys that one SELECT looks for; each number of keys is a statement of its own."""
-REPLAY_PUT = """INSERT INTO replay (key, client, place, born, result) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (key) DO UPDATE SET client = excluded.client, place = excluded.place, born = excluded.born,
-    result = excluded.result"""
-REPLAY_NEWEST = "SELECT place, born FROM replay WHERE client = ? ORDER BY place DESC LIMIT 1"
-REPLAY_OLDEST = "SELECT key, place, born FROM replay WHERE client = ? ORDER BY place LIMIT ?"
-REPLAY_DELETE = "DELETE FROM replay WHERE key = ?"
-REPLAY_NEXT_CLIENT = "SELECT MIN(client) FROM replay WHERE client > ?"
+REPLAY_PUT = """INSERT INTO replay (place, key, born, result) VALUES (?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET place = excluded.place, born = excluded.born, result = excluded.result"""
+REPLAY_NEWEST = "SELECT place, born FROM replay WHERE place BETWEEN ? AND ? ORDER BY place DESC LIMIT 1"
+REPLAY_OLDEST = "SELECT place, born FROM replay WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"
+REPLAY_DELETE = "DELETE FROM replay WHERE place BETWEEN ? AND ?"
+REPLAY_NEXT = "SELECT MIN(place) FROM replay WHERE place > ?"
 UPTIME_GET = "SELECT uptime_offset FROM state WHERE id = 1"
 UPTIME_SET = "UPDATE state SET uptime_offset = ? WHERE id = 1"
 

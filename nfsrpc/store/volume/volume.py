@@ -67,7 +67,7 @@ class Volume:
         generations = Generations(self._superblock, limits)
         self._files = Files(self._unit, self._database, self._inodes, self._contents, generations, limits, now)
         self._directories = Directories(self._unit, self._database, self._inodes, limits, now)
-        self._replay = Replay(self._unit, self._database, limits, lambda: monotonic() + offset)
+        self._replay = Replay(self._unit, self._database, limits, lambda: monotonic() + offset, self.key)
         self._now = now
         self._unit.join(self._inodes, self._directories, self._replay, self._contents, start=self._contents.start)
         if self._contents.left_behind():
