@@ -7,6 +7,8 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REALM = "TEST.EXAMPLE"
@@ -29,6 +31,7 @@ class Realm:
         self.directory = directory
         self.keytab = directory / "keytab"
         self.port = _free_port()
+        self.admin_port = _free_port()
         (directory / "krb5.conf").write_text(
             f"[libdefaults]\n default_realm = {REALM}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n"
             " rdns = false\n dns_canonicalize_hostname = false\n"
@@ -38,7 +41,8 @@ class Realm:
         (directory / "kdc.conf").write_text(
             f"[kdcdefaults]\n kdc_listen = 127.0.0.1:{self.port}\n kdc_tcp_listen = 127.0.0.1:{self.port}\n"
             f"[realms]\n {REALM} = {{\n  database_name = {directory}/db\n  key_stash_file = {directory}/stash\n"
-            f"  acl_file = {directory}/acl\n  max_life = 10h\n }}\n"
+            f"  acl_file = {directory}/acl\n  max_life = 10h\n  kadmind_listen = 127.0.0.1:{self.admin_port}\n"
+            f"  kpasswd_listen = 127.0.0.1:{_free_port()}\n }}\n"
         )
         (directory / "acl").write_text(f"*/admin@{REALM} *\n")
         self.environment = dict(
@@ -63,34 +67,48 @@ class Realm:
             ["krb5kdc", "-n", "-P", str(self.directory / "pid")], env=self.environment, stdout=log, stderr=log
         )
         log.close()
-        self._await_kdc()
+        self._await_port(self._kdc, self.port, "kdc.log")
         for user in ("alice", "bob"):
             self.ticket(user)
 
-    def _await_kdc(self) -> None:
+    def _await_port(self, process: subprocess.Popen[bytes], port: int, log: str) -> None:
         deadline = time.monotonic() + _START_LIMIT
         while time.monotonic() < deadline:
-            assert self._kdc is not None
-            assert self._kdc.poll() is None, (self.directory / "kdc.log").read_text()
+            assert process.poll() is None, (self.directory / log).read_text()
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
             except OSError:
                 time.sleep(0.02)
             else:
                 return
-        raise AssertionError("the KDC did not start")
+        raise AssertionError(f"nothing listens on port {port}: {(self.directory / log).read_text()}")
 
-    def ticket(self, user: str) -> str:
-        """Get a ticket for `user`; the value of KRB5CCNAME that holds it."""
-        cache = f"FILE:{self.directory}/{user}.cc"
+    def ticket(self, user: str, *options: str) -> str:
+        """Get a ticket for `user`; the value of KRB5CCNAME that holds it. `options` are kinit's."""
+        cache = self.cache(user)
         environment = dict(self.environment, KRB5CCNAME=cache)
-        command = ["kinit", user]
+        command = ["kinit", *options, user]
         subprocess.run(command, env=environment, input=f"{user}\n", text=True, check=True, capture_output=True)
         return cache
 
     def cache(self, user: str) -> str:
         """The value of KRB5CCNAME with `user`'s ticket."""
-        return f"FILE:{self.directory}/{user}.cc"
+        return f"FILE:{self.directory}/{user.replace('/', '.')}.cc"
+
+    @contextmanager
+    def kadmind(self) -> Iterator[int]:
+        """MIT's administration server, which speaks RPCSEC_GSS; its port."""
+        with (self.directory / "kadmind.log").open("wb") as log:
+            process = subprocess.Popen(
+                ["kadmind", "-nofork", "-r", REALM, "-P", str(self.directory / "kadmind.pid")],
+                env=self.environment, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            self._await_port(process, self.admin_port, "kadmind.log")
+            yield self.admin_port
+        finally:
+            process.terminate()
+            process.wait(30)
 
     def admin(self, *commands: str) -> None:
         """kadmin.local commands."""
