@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrError
 
+from .counters import Counters, Recorder
 from .errors import (
     AuthRefused,
     GarbageArguments,
@@ -138,6 +139,7 @@ class _Target(NamedTuple):
     binding: Binding
     once: bool
     history: History | None
+    row: int
 
 
 class Dispatcher:
@@ -145,12 +147,17 @@ class Dispatcher:
 
     `bindings` are the program versions served, `flavors` the server halves of
     the authentication flavours taken; another flavour is refused with
-    AUTH_REJECTEDCRED.
+    AUTH_REJECTEDCRED. `recorder` counts (one of its own unless given).
     """
 
     def __init__(
-        self, bindings: Iterable[Binding], flavors: Iterable[ServerFlavor], limits: Limits = DEFAULT_LIMITS
+        self,
+        bindings: Iterable[Binding],
+        flavors: Iterable[ServerFlavor],
+        limits: Limits = DEFAULT_LIMITS,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = Counters().recorder(0) if recorder is None else recorder
         self._limits = limits
         self._flavors = {flavor.flavor: flavor for flavor in flavors}
         self._recent = RecentReplies()
@@ -167,6 +174,7 @@ class Dispatcher:
                     binding,
                     number in binding.once,
                     binding.history if number in binding.once else None,
+                    self._recorder.row(procedure),
                 )
 
     def turn(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Reply]:
@@ -175,27 +183,33 @@ class Dispatcher:
         Calls that share a unit of work run in it, in their order of arrival.
         """
         replies: list[Reply] = [None] * len(batch)
+        began = time.perf_counter()
         self._deadline = time.monotonic() + self._limits.call_seconds
+        rows: list[int] = []
         units: dict[Work, list[tuple[int, Call]]] = {}
         for place, (message, peer) in enumerate(batch):
             try:
                 call = self._accept(message, peer)
             except Refusal as refusal:
                 replies[place] = None if refusal.reply is None else [refusal.reply]
+                rows.append(self._recorder.refused)
                 continue
             except Postponed as postponed:
                 replies[place] = postponed.later
                 continue
-            find = call.target.binding.work
+            target = call.target
+            rows.append(target.row)
+            find = target.binding.work
             work = None if find is None else find(call.message, call.body)
             if work is None:
-                history = call.target.history
+                history = target.history
                 replies[place] = self._answer(call) if history is None else self._answer_claimed(history, call)
             else:
                 units.setdefault(work, []).append((place, call))
         for work, calls in units.items():
             self._run_unit(work, calls, replies)
         self._recent.settle(batch, replies)
+        self._recorder.turn(rows, began)
         return replies
 
     def _accept(self, message: bytes, peer: Peer) -> Call:
@@ -272,6 +286,7 @@ class Dispatcher:
         """The reply of a call that changes the store: from the `results` there are, or that of running it now."""
         result = results.get(key)
         if result is not None:
+            self._recorder.replayed(call.target.row)
             return _succeeded(call, [result])
         try:
             args = self._arguments(call)
@@ -285,7 +300,7 @@ class Dispatcher:
             except Drop:
                 return None
         except Exception as error:
-            return _error_reply(call, error)
+            return self._fail(call, error)
         result = results[key] = b"".join(parts)
         work.remember(key, call.peer.host.encode(), result)
         return _succeeded(call, [result])
@@ -295,7 +310,11 @@ class Dispatcher:
         try:
             args = self._arguments(call)
             key = replay_key(call)
-            kept = history.claim(key) or self._run_claimed(history, key, args, call)
+            kept = history.claim(key)
+            if kept is None:
+                kept = self._run_claimed(history, key, args, call)
+            else:
+                self._recorder.replayed(call.target.row)
         except (UnderWay, Drop):
             return None
         except Full:
@@ -304,7 +323,7 @@ class Dispatcher:
         except Lost:
             kept = Kept(accept_stat.SYSTEM_ERR, b"")
         except RpcError as error:
-            return _error_reply(call, error)
+            return self._fail(call, error)
         if kept.stat == accept_stat.SUCCESS:
             return _succeeded(call, [kept.result])
         return [accepted(call.xid, accept_stat(kept.stat), call.accept.verifier)]
@@ -328,7 +347,7 @@ class Dispatcher:
         except OSError as failure:
             return self._failed(call, failure)
         except Exception as error:
-            return _error_reply(call, error)
+            return self._fail(call, error)
 
     def _arguments(self, call: Call) -> tuple[Any, ...]:
         try:
@@ -347,10 +366,15 @@ class Dispatcher:
         call.target.procedure.encode_result(value, parts)
         return parts
 
+    def _fail(self, call: Call, error: Exception) -> list[bytes] | None:
+        """The reply of a call that is not answered with SUCCESS, counted."""
+        self._recorder.failed(call.target.row)
+        return _error_reply(call, error)
+
     def _failed(self, call: Call, failure: OSError) -> Reply:
         make = call.target.binding.failure
         if make is None:
-            return _error_reply(call, failure)
+            return self._fail(call, failure)
         try:
             return _succeeded(call, self._result(call, make(call.target.procedure, failure)))
         except Drop:

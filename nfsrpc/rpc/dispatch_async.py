@@ -7,7 +7,7 @@ from typing import Any
 
 from nfsrpc.protocols.rpc_msg import accept_stat
 
-from .dispatch import Call, Dispatcher, Drop, _error_reply, _succeeded, replay_key
+from .dispatch import Call, Dispatcher, Drop, _succeeded, replay_key
 from .errors import RpcError
 from .history import Full, Kept, Lost, UnderWay
 from .later import Later, Postponed
@@ -21,15 +21,19 @@ class AsyncDispatcher(Dispatcher):
     async def answer(self, message: bytes, peer: Peer) -> list[bytes] | None:
         """The reply of one call; None where it gets none. A handler that outlives the call's deadline is cancelled."""
         self._deadline = time.monotonic() + self._limits.call_seconds
+        began, row = time.perf_counter(), self._recorder.refused
         reply: list[bytes] | None = None
         try:
-            reply = await self._reply(self._accept(message, peer))
+            call = self._accept(message, peer)
+            row = call.target.row
+            reply = await self._reply(call)
         except Refusal as refusal:
             reply = None if refusal.reply is None else [refusal.reply]
         except Postponed as postponed:
             reply = await _arrival(postponed.later)
         finally:
             self._recent.settle([(message, peer)], [reply])
+            self._recorder.turn([row], began)
         return reply
 
     async def _reply(self, call: Call) -> list[bytes] | None:
@@ -40,14 +44,16 @@ class AsyncDispatcher(Dispatcher):
                 return _succeeded(call, await self._run(call, args))
             key = replay_key(call)
             kept = history.claim(key)
-            if kept is None:
+            if kept is not None:
+                self._recorder.replayed(call.target.row)
+            else:
                 kept = await self._run_once(call, args)
         except (UnderWay, Full):
             return None
         except Lost:
             kept = Kept(accept_stat.SYSTEM_ERR, b"")
         except Exception as error:
-            return _error_reply(call, error)
+            return self._fail(call, error)
         if kept.stat == accept_stat.SUCCESS:
             return _succeeded(call, [kept.result])
         return [accepted(call.xid, accept_stat(kept.stat), call.accept.verifier)]
@@ -65,7 +71,7 @@ class AsyncDispatcher(Dispatcher):
             history.settle(key, Kept(accept_stat.SYSTEM_ERR, b""))
             if not isinstance(error, Exception):
                 raise
-            _error_reply(call, error)
+            self._fail(call, error)
             return Kept(accept_stat.SYSTEM_ERR, b"")
         history.settle(key, kept)
         return kept

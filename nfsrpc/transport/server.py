@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 
 from nfsrpc.auth import Authenticator, NoneAuthenticator, SysAuthenticator
+from nfsrpc.rpc.counters import Counters
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Service, at_most_once
 from nfsrpc.rpc.history_table import SharedHistory
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
@@ -42,6 +43,10 @@ class Server:
         self._inheritance = Inheritance() if inheritance is None else inheritance
         self.succeeded = False
         """Whether `run` ended because a successor serves on."""
+        name = f"counters of {workers}"
+        self.counters = Counters(workers, self._inheritance.take(name))
+        """What has been answered, over all workers and their predecessors."""
+        self._inheritance.keep(name, self.counters.fileno())
         self._make_bindings = make_bindings
         self._limits = limits
         self._flavors = tuple((NoneAuthenticator(), SysAuthenticator()) if flavors is None else flavors)
@@ -76,7 +81,8 @@ class Server:
         return [endpoints[0].udp.getsockname()[:2] for endpoints in self._endpoints]
 
     def _turn(self, worker: int) -> Turn:
-        return Dispatcher(self._make_bindings(), self._flavors, self._limits).turn
+        recorder = self.counters.recorder(worker)
+        return Dispatcher(self._make_bindings(), self._flavors, self._limits, recorder).turn
 
     def _loop(self, worker: int, turn: Turn) -> Loop:
         return Loop(
