@@ -5,16 +5,14 @@ The first three know no port but 111, so all this runs in a network namespace of
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from sniffing import sniffed, tshark
 
-GUEST = Path(__file__).parent / "guest"
 NFS, MOUNT, PORTMAP = 100003, 100005, 100000
 PROGRAMS = (NFS, 2), (MOUNT, 1), (MOUNT, 2), (PORTMAP, 2), (PORTMAP, 3), (PORTMAP, 4)
 EVERYWHERE = {(program, version, t) for program, version in PROGRAMS for t in ("udp", "tcp")}
@@ -141,30 +139,6 @@ def test_our_client_reads_rpcbind(namespace, rpcbind, proto):
 
 
 # --- tshark ----------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def sniffed(namespace, path: Path) -> Iterator[None]:
-    process = namespace.popen(
-        [sys.executable, "-I", str(GUEST / "sniff.py"), str(path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    if process.stdout.readline() != "ready\n":
-        pytest.skip(f"packets cannot be captured here: {process.communicate()[1].strip()}")
-    try:
-        yield
-    finally:
-        process.communicate(timeout=30)
-
-
-def tshark(path: Path, display_filter: str, *fields: str) -> list[str]:
-    columns = [argument for field in fields for argument in ("-e", field)]
-    done = subprocess.run(
-        ["tshark", "-n", "-r", str(path), "-Y", display_filter, "-T", "fields", *columns],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
 
 
 def test_tshark_reads_our_traffic(namespace, sun_server, kernel_client, need_commands, tmp_path):

@@ -1,0 +1,76 @@
+"""What passes over the loopback interface of a namespace, and what tshark reads in it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_PROTOCOL = re.compile(rb'\s*<proto name="([\w.-]*)"')
+_FIELD = re.compile(rb'\s*<field name="([\w.]+)".* value="((?:[0-9a-f]{2})+)"')
+_PROTOCOLS = (b"rpc", b"nfs", b"mount", b"portmap")
+SNIFF = Path(__file__).parents[1] / "interop" / "guest" / "sniff.py"
+
+
+@contextlib.contextmanager
+def sniffed(namespace: Any, path: Path) -> Iterator[None]:
+    """Writes the traffic of the block to a pcap file."""
+    process = namespace.popen(
+        [sys.executable, "-I", str(SNIFF), str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    if process.stdout.readline() != "ready\n":
+        pytest.skip(f"packets cannot be captured here: {process.communicate()[1].strip()}")
+    try:
+        yield
+    finally:
+        process.communicate(timeout=30)
+
+
+def tshark(path: Path, display_filter: str, *fields: str) -> list[str]:
+    """One line for each packet that the filter lets through, the fields separated by tabs."""
+    columns = [argument for name in fields for argument in ("-e", name)]
+    done = subprocess.run(
+        ["tshark", "-n", "-r", str(path), "-Y", display_filter, "-T", "fields", *columns],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@dataclass
+class Told:
+    """One RPC message as tshark tells it: the raw bytes of each field by name, in the order of the wire."""
+
+    xid: int
+    fields: dict[str, list[bytes]] = field(default_factory=dict)
+
+
+def tshark_messages(path: Path) -> list[Told]:
+    """Every RPC message that tshark finds. Its XML is read by lines: names that are no text break XML."""
+    found: list[Told] = []
+    inside = False
+    every_program = ["-o", "rpc.dissect_unknown_programs:TRUE"]
+    command = ["tshark", "-n", "-r", str(path), *every_program, "-Y", "rpc", "-T", "pdml"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        for line in process.stdout:
+            if start := _PROTOCOL.match(line):
+                inside = start[1] in _PROTOCOLS
+            elif inside and (told := _FIELD.match(line)):
+                _note(found, told[1].decode(), told[2].decode())
+    assert process.returncode == 0
+    return found
+
+
+def _note(found: list[Told], name: str, value: str) -> None:
+    if name == "rpc.xid":
+        found.append(Told(int(value, 16)))
+    if found:
+        found[-1].fields.setdefault(name, []).append(bytes.fromhex(value))
