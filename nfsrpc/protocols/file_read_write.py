@@ -174,7 +174,7 @@ def decode_Data(data: bytes, pos: int, limits: _Limits) -> tuple[Data, int]:
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -212,7 +212,7 @@ def decode_writeargs(data: bytes, pos: int, limits: _Limits) -> tuple[writeargs,
         e2 = pos + n1
         v.data = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('data', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:

@@ -271,7 +271,7 @@ def decode_netnamestr(data: bytes, pos: int, limits: _Limits) -> tuple[netnamest
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -329,7 +329,7 @@ def decode_keynetobj(data: bytes, pos: int, limits: _Limits) -> tuple[keynetobj,
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -372,7 +372,7 @@ def decode_cryptkeyarg(data: bytes, pos: int, limits: _Limits) -> tuple[cryptkey
         e2 = pos + n1
         v.remotename = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('remotename', data, e2, n1, limits)
         at = _cryptkeyarg_1
         (v.deskey,) = _cryptkeyarg_1.unpack_from(data, pos)
@@ -424,7 +424,7 @@ def decode_cryptkeyarg2(data: bytes, pos: int, limits: _Limits) -> tuple[cryptke
         e2 = pos + n1
         v.remotename = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('remotename', data, e2, n1, limits)
         at = _cryptkeyarg2_0
         (n3,) = _cryptkeyarg2_0.unpack_from(data, pos)
@@ -435,7 +435,7 @@ def decode_cryptkeyarg2(data: bytes, pos: int, limits: _Limits) -> tuple[cryptke
         e4 = pos + n3
         v.remotekey = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('remotekey', data, e4, n3, limits)
         at = _cryptkeyarg_1
         (v.deskey,) = _cryptkeyarg_1.unpack_from(data, pos)
@@ -457,7 +457,7 @@ def encode_cryptkeyres(v: cryptkeyres, out: list[bytes]) -> None:
             u1: _Any = v.deskey
             if len(u1) != 8:
                 raise _XdrEncodeError("an item does not fit")
-            out.append(_cryptkeyres_0.pack(_keystatus_values[d], u1))
+            out.append(_cryptkeyres_0.pack(0, u1))
         else:
             at = _cryptkeyres_1
             out.append(_cryptkeyres_1.pack(_keystatus_values[d]))
@@ -534,7 +534,7 @@ def encode_getcredres(v: getcredres, out: list[bytes]) -> None:
             n3 = len(a2)
             if n3 > 16:
                 _check_length('cred.gids', n3, 16)
-            out += _getcredres_0.pack(_keystatus_values[d], u1.uid, u1.gid, n3), _encode_words('I', a2, 'cred.gids')
+            out += _getcredres_0.pack(0, u1.uid, u1.gid, n3), _encode_words('I', a2, 'cred.gids')
         else:
             at = _cryptkeyres_1
             out.append(_cryptkeyres_1.pack(_keystatus_values[d]))
@@ -603,7 +603,7 @@ def decode_key_netstarg(data: bytes, pos: int, limits: _Limits) -> tuple[key_net
         e2 = pos + n1
         v.st_netname = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('st_netname', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -629,7 +629,7 @@ def encode_key_netstres(v: key_netstres, out: list[bytes]) -> None:
                 _check_length('knet.st_netname', n3, 255)
             if len(u1.st_priv_key) != 48 or len(u1.st_pub_key) != 48:
                 raise _XdrEncodeError("an item does not fit")
-            out += _key_netstres_0.pack(_keystatus_values[d], u1.st_priv_key, u1.st_pub_key, n3), s2, _PAD[n3 & 3]
+            out += _key_netstres_0.pack(0, u1.st_priv_key, u1.st_pub_key, n3), s2, _PAD[n3 & 3]
         else:
             at = _cryptkeyres_1
             out.append(_cryptkeyres_1.pack(_keystatus_values[d]))
@@ -657,7 +657,7 @@ def decode_key_netstres(data: bytes, pos: int, limits: _Limits) -> tuple[key_net
             e3 = pos + n2
             r1.st_netname = data[pos:e3]
             pos = e3 + (-n2 & 3)
-            if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
+            if pos > len(data) or (n2 & 3 and data[e3:pos] != _PAD[n2 & 3]):
                 _check_tail('knet.st_netname', data, e3, n2, limits)
             return v, pos
         else:

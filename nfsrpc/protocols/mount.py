@@ -206,7 +206,7 @@ def encode_fhstatus(v: fhstatus, out: list[bytes]) -> None:
             u1: _Any = v.directory
             if len(u1) != 32:
                 raise _XdrEncodeError("an item does not fit")
-            out.append(_fhstatus_0.pack(d, u1))
+            out.append(_fhstatus_0.pack(0, u1))
         else:
             at = _fhstatus_1
             out.append(_fhstatus_1.pack(d))
@@ -263,7 +263,7 @@ def decode_dirpath(data: bytes, pos: int, limits: _Limits) -> tuple[dirpath, int
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -297,7 +297,7 @@ def decode_name(data: bytes, pos: int, limits: _Limits) -> tuple[name, int]:
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -392,7 +392,7 @@ def decode_mountbody(data: bytes, pos: int, limits: _Limits) -> tuple[mountbody,
             e2 = pos + n1
             v.ml_hostname = data[pos:e2]
             pos = e2 + (-n1 & 3)
-            if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+            if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
                 _check_tail('ml_hostname', data, e2, n1, limits)
             at = _mountbody_1
             (n3,) = _mountbody_1.unpack_from(data, pos)
@@ -403,7 +403,7 @@ def decode_mountbody(data: bytes, pos: int, limits: _Limits) -> tuple[mountbody,
             e4 = pos + n3
             v.ml_directory = data[pos:e4]
             pos = e4 + (-n3 & 3)
-            if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+            if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
                 _check_tail('ml_directory', data, e4, n3, limits)
             if pos > last:
                 break  # no element more can be here, so this one has to be the end
@@ -512,7 +512,7 @@ def decode_groupnode(data: bytes, pos: int, limits: _Limits) -> tuple[groupnode,
             e2 = pos + n1
             v.gr_name = data[pos:e2]
             pos = e2 + (-n1 & 3)
-            if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+            if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
                 _check_tail('gr_name', data, e2, n1, limits)
             if pos > last:
                 break  # no element more can be here, so this one has to be the end
@@ -628,7 +628,7 @@ def decode_exportnode(data: bytes, pos: int, limits: _Limits) -> tuple[exportnod
             e2 = pos + n1
             v.ex_dir = data[pos:e2]
             pos = e2 + (-n1 & 3)
-            if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+            if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
                 _check_tail('ex_dir', data, e2, n1, limits)
             at = _exportnode_1
             (x3,) = _exportnode_1.unpack_from(data, pos)

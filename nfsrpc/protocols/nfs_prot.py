@@ -769,7 +769,7 @@ def decode_filename(data: bytes, pos: int, limits: _Limits) -> tuple[filename, i
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -803,7 +803,7 @@ def decode_nfspath(data: bytes, pos: int, limits: _Limits) -> tuple[nfspath, int
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -825,7 +825,7 @@ def encode_attrstat(v: attrstat, out: list[bytes]) -> None:
             r2 = u1.atime
             r3 = u1.mtime
             r4 = u1.ctime
-            out.append(_attrstat_0.pack(_nfsstat_values[d], _ftype_values[u1.type], u1.mode, u1.nlink, u1.uid, u1.gid, u1.size, u1.blocksize, u1.rdev, u1.blocks, u1.fsid, u1.fileid, r2.seconds, r2.useconds, r3.seconds, r3.useconds, r4.seconds, r4.useconds))
+            out.append(_attrstat_0.pack(0, _ftype_values[u1.type], u1.mode, u1.nlink, u1.uid, u1.gid, u1.size, u1.blocksize, u1.rdev, u1.blocks, u1.fsid, u1.fileid, r2.seconds, r2.useconds, r3.seconds, r3.useconds, r4.seconds, r4.useconds))
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -923,7 +923,7 @@ def decode_diropargs(data: bytes, pos: int, limits: _Limits) -> tuple[diropargs,
         e3 = pos + n2
         v.name = data[pos:e3]
         pos = e3 + (-n2 & 3)
-        if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
+        if pos > len(data) or (n2 & 3 and data[e3:pos] != _PAD[n2 & 3]):
             _check_tail('name', data, e3, n2, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -982,7 +982,7 @@ def encode_diropres(v: diropres, out: list[bytes]) -> None:
             r5 = r2.ctime
             if len(u1.file.data) != 32:
                 raise _XdrEncodeError("an item does not fit")
-            out.append(_diropres_0.pack(_nfsstat_values[d], u1.file.data, _ftype_values[r2.type], r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r3.seconds, r3.useconds, r4.seconds, r4.useconds, r5.seconds, r5.useconds))
+            out.append(_diropres_0.pack(0, u1.file.data, _ftype_values[r2.type], r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r3.seconds, r3.useconds, r4.seconds, r4.useconds, r5.seconds, r5.useconds))
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -1033,7 +1033,7 @@ def encode_readlinkres(v: readlinkres, out: list[bytes]) -> None:
             n3 = len(s2)
             if n3 > 1024:
                 _check_length('data', n3, 1024)
-            out += _readlinkres_0.pack(_nfsstat_values[d], n3), s2, _PAD[n3 & 3]
+            out += _readlinkres_0.pack(0, n3), s2, _PAD[n3 & 3]
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -1060,7 +1060,7 @@ def decode_readlinkres(data: bytes, pos: int, limits: _Limits) -> tuple[readlink
             e2 = pos + n1
             v.data = data[pos:e2]
             pos = e2 + (-n1 & 3)
-            if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+            if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
                 _check_tail('data', data, e2, n1, limits)
             return v, pos
         else:
@@ -1135,7 +1135,7 @@ def decode_readokres(data: bytes, pos: int, limits: _Limits) -> tuple[readokres,
         e7 = pos + n6
         v.data = data[pos:e7]
         pos = e7 + (-n6 & 3)
-        if pos > len(data) or data[e7:pos] != _PAD[n6 & 3]:
+        if pos > len(data) or (n6 & 3 and data[e7:pos] != _PAD[n6 & 3]):
             _check_tail('data', data, e7, n6, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -1163,7 +1163,7 @@ def encode_readres(v: readres, out: list[bytes]) -> None:
             n7 = len(s6)
             if n7 > 8192:
                 _check_length('reply.data', n7, 8192)
-            out += _readres_0.pack(_nfsstat_values[d], _ftype_values[r2.type], r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r3.seconds, r3.useconds, r4.seconds, r4.useconds, r5.seconds, r5.useconds, n7), s6, _PAD[n7 & 3]
+            out += _readres_0.pack(0, _ftype_values[r2.type], r2.mode, r2.nlink, r2.uid, r2.gid, r2.size, r2.blocksize, r2.rdev, r2.blocks, r2.fsid, r2.fileid, r3.seconds, r3.useconds, r4.seconds, r4.useconds, r5.seconds, r5.useconds, n7), s6, _PAD[n7 & 3]
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))
@@ -1196,7 +1196,7 @@ def decode_readres(data: bytes, pos: int, limits: _Limits) -> tuple[readres, int
             e8 = pos + n7
             r1.data = data[pos:e8]
             pos = e8 + (-n7 & 3)
-            if pos > len(data) or data[e8:pos] != _PAD[n7 & 3]:
+            if pos > len(data) or (n7 & 3 and data[e8:pos] != _PAD[n7 & 3]):
                 _check_tail('reply.data', data, e8, n7, limits)
             return v, pos
         else:
@@ -1239,7 +1239,7 @@ def decode_writeargs(data: bytes, pos: int, limits: _Limits) -> tuple[writeargs,
         e3 = pos + n2
         v.data = data[pos:e3]
         pos = e3 + (-n2 & 3)
-        if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
+        if pos > len(data) or (n2 & 3 and data[e3:pos] != _PAD[n2 & 3]):
             _check_tail('data', data, e3, n2, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -1288,7 +1288,7 @@ def decode_createargs(data: bytes, pos: int, limits: _Limits) -> tuple[createarg
         e4 = pos + n3
         r1.name = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('where.name', data, e4, n3, limits)
         v.attributes = r5 = _new(sattr)
         r5.atime = r6 = _new(nfstime)
@@ -1348,7 +1348,7 @@ def decode_renameargs(data: bytes, pos: int, limits: _Limits) -> tuple[renamearg
         e4 = pos + n3
         r1.name = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('from_.name', data, e4, n3, limits)
         v.to = r5 = _new(diropargs)
         r5.dir = r6 = _new(nfs_fh)
@@ -1361,7 +1361,7 @@ def decode_renameargs(data: bytes, pos: int, limits: _Limits) -> tuple[renamearg
         e8 = pos + n7
         r5.name = data[pos:e8]
         pos = e8 + (-n7 & 3)
-        if pos > len(data) or data[e8:pos] != _PAD[n7 & 3]:
+        if pos > len(data) or (n7 & 3 and data[e8:pos] != _PAD[n7 & 3]):
             _check_tail('to.name', data, e8, n7, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -1405,7 +1405,7 @@ def decode_linkargs(data: bytes, pos: int, limits: _Limits) -> tuple[linkargs, i
         e5 = pos + n4
         r2.name = data[pos:e5]
         pos = e5 + (-n4 & 3)
-        if pos > len(data) or data[e5:pos] != _PAD[n4 & 3]:
+        if pos > len(data) or (n4 & 3 and data[e5:pos] != _PAD[n4 & 3]):
             _check_tail('to.name', data, e5, n4, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -1461,7 +1461,7 @@ def decode_symlinkargs(data: bytes, pos: int, limits: _Limits) -> tuple[symlinka
         e4 = pos + n3
         r1.name = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('from_.name', data, e4, n3, limits)
         at = _symlinkargs_0
         (n5,) = _symlinkargs_0.unpack_from(data, pos)
@@ -1472,7 +1472,7 @@ def decode_symlinkargs(data: bytes, pos: int, limits: _Limits) -> tuple[symlinka
         e6 = pos + n5
         v.to = data[pos:e6]
         pos = e6 + (-n5 & 3)
-        if pos > len(data) or data[e6:pos] != _PAD[n5 & 3]:
+        if pos > len(data) or (n5 & 3 and data[e6:pos] != _PAD[n5 & 3]):
             _check_tail('to', data, e6, n5, limits)
         v.attributes = r7 = _new(sattr)
         r7.atime = r8 = _new(nfstime)
@@ -1581,7 +1581,7 @@ def decode_entry(data: bytes, pos: int, limits: _Limits) -> tuple[entry, int]:
             e2 = pos + n1
             v.name = data[pos:e2]
             pos = e2 + (-n1 & 3)
-            if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+            if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
                 _check_tail('name', data, e2, n1, limits)
             if pos > last:
                 break  # no element more can be here, so this one has to be the end
@@ -1668,7 +1668,7 @@ def encode_readdirres(v: readdirres, out: list[bytes]) -> None:
             at = _readdirres_0
             u1: _Any = v.reply
             p2 = u1.entries
-            out.append(_readdirres_0.pack(_nfsstat_values[d], p2 is not None))
+            out.append(_readdirres_0.pack(0, p2 is not None))
             if p2 is not None:
                 at = 'reply.entries'
                 encode_entry(p2, out)
@@ -1746,7 +1746,7 @@ def encode_statfsres(v: statfsres, out: list[bytes]) -> None:
         if d == 0:  # NFS_OK
             at = _statfsres_0
             u1: _Any = v.reply
-            out.append(_statfsres_0.pack(_nfsstat_values[d], u1.tsize, u1.bsize, u1.blocks, u1.bfree, u1.bavail))
+            out.append(_statfsres_0.pack(0, u1.tsize, u1.bsize, u1.blocks, u1.bfree, u1.bavail))
         else:
             at = _attrstat_1
             out.append(_attrstat_1.pack(_nfsstat_values[d]))

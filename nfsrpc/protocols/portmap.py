@@ -237,7 +237,7 @@ def decode_call_args(data: bytes, pos: int, limits: _Limits) -> tuple[call_args,
         e2 = pos + n1
         v.args = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('args', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -271,7 +271,7 @@ def decode_call_result(data: bytes, pos: int, limits: _Limits) -> tuple[call_res
         e2 = pos + n1
         v.res = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('res', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:

@@ -414,7 +414,7 @@ def decode_opaque_auth(data: bytes, pos: int, limits: _Limits) -> tuple[opaque_a
         e2 = pos + n1
         v.body = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('body', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -579,7 +579,7 @@ def decode_call_body(data: bytes, pos: int, limits: _Limits) -> tuple[call_body,
         e3 = pos + n2
         r1.body = data[pos:e3]
         pos = e3 + (-n2 & 3)
-        if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
+        if pos > len(data) or (n2 & 3 and data[e3:pos] != _PAD[n2 & 3]):
             _check_tail('cred.body', data, e3, n2, limits)
         v.verf = r4 = _new(opaque_auth)
         at = _call_body_1
@@ -591,7 +591,7 @@ def decode_call_body(data: bytes, pos: int, limits: _Limits) -> tuple[call_body,
         e6 = pos + n5
         r4.body = data[pos:e6]
         pos = e6 + (-n5 & 3)
-        if pos > len(data) or data[e6:pos] != _PAD[n5 & 3]:
+        if pos > len(data) or (n5 & 3 and data[e6:pos] != _PAD[n5 & 3]):
             _check_tail('verf.body', data, e6, n5, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -632,11 +632,11 @@ def encode_accepted_data(v: accepted_data, out: list[bytes]) -> None:
         d = v.stat
         if d == 0:  # SUCCESS
             at = _accepted_data_0
-            out.append(_accepted_data_0.pack(_accept_stat_values[d]))
+            out.append(_accepted_data_0.pack(0))
         elif d == 2:  # PROG_MISMATCH
             at = _accepted_data_1
             u1: _Any = v.mismatch_info
-            out.append(_accepted_data_1.pack(_accept_stat_values[d], u1.low, u1.high))
+            out.append(_accepted_data_1.pack(2, u1.low, u1.high))
         else:
             at = _accepted_data_0
             out.append(_accepted_data_0.pack(_accept_stat_values[d]))
@@ -698,7 +698,7 @@ def decode_accepted_reply(data: bytes, pos: int, limits: _Limits) -> tuple[accep
         e3 = pos + n2
         r1.body = data[pos:e3]
         pos = e3 + (-n2 & 3)
-        if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
+        if pos > len(data) or (n2 & 3 and data[e3:pos] != _PAD[n2 & 3]):
             _check_tail('verf.body', data, e3, n2, limits)
         at = 'reply_data'
         v.reply_data, pos = decode_accepted_data(data, pos, limits)
@@ -720,11 +720,11 @@ def encode_rejected_reply(v: rejected_reply, out: list[bytes]) -> None:
         if d == 0:  # RPC_MISMATCH
             at = _rejected_reply_0
             u1: _Any = v.mismatch_info
-            out.append(_rejected_reply_0.pack(_reject_stat_values[d], u1.low, u1.high))
+            out.append(_rejected_reply_0.pack(0, u1.low, u1.high))
         elif d == 1:  # AUTH_ERROR
             at = _rejected_reply_1
             u2: _Any = v.why
-            out.append(_rejected_reply_1.pack(_reject_stat_values[d], _auth_stat_values[u2]))
+            out.append(_rejected_reply_1.pack(1, _auth_stat_values[u2]))
         else:
             raise _XdrEncodeError(f"{d!r} has no arm", path='stat')
     except _ENCODE_FAILURES as failure:
@@ -775,13 +775,13 @@ def encode_reply_body(v: reply_body, out: list[bytes]) -> None:
             n4 = len(s3)
             if n4 > 400:
                 _check_length('areply.verf.body', n4, 400)
-            out += _reply_body_0.pack(_reply_stat_values[d], r2.flavor, n4), s3, _PAD[n4 & 3]
+            out += _reply_body_0.pack(0, r2.flavor, n4), s3, _PAD[n4 & 3]
             at = 'areply.reply_data'
             encode_accepted_data(u1.reply_data, out)
         elif d == 1:  # MSG_DENIED
             at = _reply_body_1
             u5: _Any = v.rreply
-            out.append(_reply_body_1.pack(_reply_stat_values[d]))
+            out.append(_reply_body_1.pack(1))
             at = 'rreply'
             encode_rejected_reply(u5, out)
         else:
@@ -811,7 +811,7 @@ def decode_reply_body(data: bytes, pos: int, limits: _Limits) -> tuple[reply_bod
             e4 = pos + n3
             r2.body = data[pos:e4]
             pos = e4 + (-n3 & 3)
-            if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+            if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
                 _check_tail('areply.verf.body', data, e4, n3, limits)
             at = 'areply.reply_data'
             r1.reply_data, pos = decode_accepted_data(data, pos, limits)
@@ -846,7 +846,7 @@ def encode_rpc_msg_body(v: rpc_msg_body, out: list[bytes]) -> None:
             n4 = len(s3)
             if n4 > 400:
                 _check_length('cbody.cred.body', n4, 400)
-            out += _rpc_msg_body_0.pack(_msg_type_values[d], u1.rpcvers, u1.prog, u1.vers, u1.proc, r2.flavor, n4), s3, _PAD[n4 & 3]
+            out += _rpc_msg_body_0.pack(0, u1.rpcvers, u1.prog, u1.vers, u1.proc, r2.flavor, n4), s3, _PAD[n4 & 3]
             at = _rpc_msg_body_1
             r5 = u1.verf
             s6 = r5.body
@@ -859,7 +859,7 @@ def encode_rpc_msg_body(v: rpc_msg_body, out: list[bytes]) -> None:
         elif d == 1:  # REPLY
             at = _rpc_msg_body_2
             u8: _Any = v.rbody
-            out.append(_rpc_msg_body_2.pack(_msg_type_values[d]))
+            out.append(_rpc_msg_body_2.pack(1))
             at = 'rbody'
             encode_reply_body(u8, out)
         else:
@@ -889,7 +889,7 @@ def decode_rpc_msg_body(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_msg
             e4 = pos + n3
             r2.body = data[pos:e4]
             pos = e4 + (-n3 & 3)
-            if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+            if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
                 _check_tail('cbody.cred.body', data, e4, n3, limits)
             r1.verf = r5 = _new(opaque_auth)
             at = _rpc_msg_body_1
@@ -901,7 +901,7 @@ def decode_rpc_msg_body(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_msg
             e7 = pos + n6
             r5.body = data[pos:e7]
             pos = e7 + (-n6 & 3)
-            if pos > len(data) or data[e7:pos] != _PAD[n6 & 3]:
+            if pos > len(data) or (n6 & 3 and data[e7:pos] != _PAD[n6 & 3]):
                 _check_tail('cbody.verf.body', data, e7, n6, limits)
             return v, pos
         elif d == 1:  # REPLY
@@ -980,7 +980,7 @@ def decode_authsys_parms(data: bytes, pos: int, limits: _Limits) -> tuple[authsy
         e2 = pos + n1
         v.machinename = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('machinename', data, e2, n1, limits)
         at = _authsys_parms_1
         (v.uid, v.gid, n3,) = _authsys_parms_1.unpack_from(data, pos)

@@ -296,7 +296,7 @@ def decode_rpcb(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb, int]:
         e2 = pos + n1
         v.r_netid = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('r_netid', data, e2, n1, limits)
         at = _rpcb_1
         (n3,) = _rpcb_1.unpack_from(data, pos)
@@ -305,7 +305,7 @@ def decode_rpcb(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb, int]:
         e4 = pos + n3
         v.r_addr = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('r_addr', data, e4, n3, limits)
         at = _rpcb_2
         (n5,) = _rpcb_2.unpack_from(data, pos)
@@ -314,7 +314,7 @@ def decode_rpcb(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb, int]:
         e6 = pos + n5
         v.r_owner = data[pos:e6]
         pos = e6 + (-n5 & 3)
-        if pos > len(data) or data[e6:pos] != _PAD[n5 & 3]:
+        if pos > len(data) or (n5 & 3 and data[e6:pos] != _PAD[n5 & 3]):
             _check_tail('r_owner', data, e6, n5, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -376,7 +376,7 @@ def decode_rpcblist(data: bytes, pos: int, limits: _Limits) -> tuple[rpcblist, i
             e3 = pos + n2
             r1.r_netid = data[pos:e3]
             pos = e3 + (-n2 & 3)
-            if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
+            if pos > len(data) or (n2 & 3 and data[e3:pos] != _PAD[n2 & 3]):
                 _check_tail('rpcb_map.r_netid', data, e3, n2, limits)
             at = _rpcblist_1
             (n4,) = _rpcblist_1.unpack_from(data, pos)
@@ -385,7 +385,7 @@ def decode_rpcblist(data: bytes, pos: int, limits: _Limits) -> tuple[rpcblist, i
             e5 = pos + n4
             r1.r_addr = data[pos:e5]
             pos = e5 + (-n4 & 3)
-            if pos > len(data) or data[e5:pos] != _PAD[n4 & 3]:
+            if pos > len(data) or (n4 & 3 and data[e5:pos] != _PAD[n4 & 3]):
                 _check_tail('rpcb_map.r_addr', data, e5, n4, limits)
             at = _rpcblist_2
             (n6,) = _rpcblist_2.unpack_from(data, pos)
@@ -394,7 +394,7 @@ def decode_rpcblist(data: bytes, pos: int, limits: _Limits) -> tuple[rpcblist, i
             e7 = pos + n6
             r1.r_owner = data[pos:e7]
             pos = e7 + (-n6 & 3)
-            if pos > len(data) or data[e7:pos] != _PAD[n6 & 3]:
+            if pos > len(data) or (n6 & 3 and data[e7:pos] != _PAD[n6 & 3]):
                 _check_tail('rpcb_map.r_owner', data, e7, n6, limits)
             at = _rpcblist_3
             (x8,) = _rpcblist_3.unpack_from(data, pos)
@@ -474,7 +474,7 @@ def decode_rpcb_rmtcallargs(data: bytes, pos: int, limits: _Limits) -> tuple[rpc
         e2 = pos + n1
         v.args = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('args', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -515,7 +515,7 @@ def decode_rpcb_rmtcallres(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb
         e2 = pos + n1
         v.addr = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('addr', data, e2, n1, limits)
         at = _rpcb_rmtcallres_1
         (n3,) = _rpcb_rmtcallres_1.unpack_from(data, pos)
@@ -524,7 +524,7 @@ def decode_rpcb_rmtcallres(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb
         e4 = pos + n3
         v.results = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('results', data, e4, n3, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -579,7 +579,7 @@ def decode_rpcb_entry(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb_entr
         e2 = pos + n1
         v.r_maddr = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('r_maddr', data, e2, n1, limits)
         at = _rpcb_entry_1
         (n3,) = _rpcb_entry_1.unpack_from(data, pos)
@@ -588,7 +588,7 @@ def decode_rpcb_entry(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb_entr
         e4 = pos + n3
         v.r_nc_netid = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('r_nc_netid', data, e4, n3, limits)
         at = _rpcb_entry_2
         (v.r_nc_semantics, n5,) = _rpcb_entry_2.unpack_from(data, pos)
@@ -597,7 +597,7 @@ def decode_rpcb_entry(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb_entr
         e6 = pos + n5
         v.r_nc_protofmly = data[pos:e6]
         pos = e6 + (-n5 & 3)
-        if pos > len(data) or data[e6:pos] != _PAD[n5 & 3]:
+        if pos > len(data) or (n5 & 3 and data[e6:pos] != _PAD[n5 & 3]):
             _check_tail('r_nc_protofmly', data, e6, n5, limits)
         at = _rpcb_entry_3
         (n7,) = _rpcb_entry_3.unpack_from(data, pos)
@@ -606,7 +606,7 @@ def decode_rpcb_entry(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb_entr
         e8 = pos + n7
         v.r_nc_proto = data[pos:e8]
         pos = e8 + (-n7 & 3)
-        if pos > len(data) or data[e8:pos] != _PAD[n7 & 3]:
+        if pos > len(data) or (n7 & 3 and data[e8:pos] != _PAD[n7 & 3]):
             _check_tail('r_nc_proto', data, e8, n7, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -675,7 +675,7 @@ def decode_rpcb_entry_list(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb
             e3 = pos + n2
             r1.r_maddr = data[pos:e3]
             pos = e3 + (-n2 & 3)
-            if pos > len(data) or data[e3:pos] != _PAD[n2 & 3]:
+            if pos > len(data) or (n2 & 3 and data[e3:pos] != _PAD[n2 & 3]):
                 _check_tail('rpcb_entry_map.r_maddr', data, e3, n2, limits)
             at = _rpcb_entry_list_1
             (n4,) = _rpcb_entry_list_1.unpack_from(data, pos)
@@ -684,7 +684,7 @@ def decode_rpcb_entry_list(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb
             e5 = pos + n4
             r1.r_nc_netid = data[pos:e5]
             pos = e5 + (-n4 & 3)
-            if pos > len(data) or data[e5:pos] != _PAD[n4 & 3]:
+            if pos > len(data) or (n4 & 3 and data[e5:pos] != _PAD[n4 & 3]):
                 _check_tail('rpcb_entry_map.r_nc_netid', data, e5, n4, limits)
             at = _rpcb_entry_list_2
             (r1.r_nc_semantics, n6,) = _rpcb_entry_list_2.unpack_from(data, pos)
@@ -693,7 +693,7 @@ def decode_rpcb_entry_list(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb
             e7 = pos + n6
             r1.r_nc_protofmly = data[pos:e7]
             pos = e7 + (-n6 & 3)
-            if pos > len(data) or data[e7:pos] != _PAD[n6 & 3]:
+            if pos > len(data) or (n6 & 3 and data[e7:pos] != _PAD[n6 & 3]):
                 _check_tail('rpcb_entry_map.r_nc_protofmly', data, e7, n6, limits)
             at = _rpcb_entry_list_3
             (n8,) = _rpcb_entry_list_3.unpack_from(data, pos)
@@ -702,7 +702,7 @@ def decode_rpcb_entry_list(data: bytes, pos: int, limits: _Limits) -> tuple[rpcb
             e9 = pos + n8
             r1.r_nc_proto = data[pos:e9]
             pos = e9 + (-n8 & 3)
-            if pos > len(data) or data[e9:pos] != _PAD[n8 & 3]:
+            if pos > len(data) or (n8 & 3 and data[e9:pos] != _PAD[n8 & 3]):
                 _check_tail('rpcb_entry_map.r_nc_proto', data, e9, n8, limits)
             at = _rpcb_entry_list_4
             (x10,) = _rpcb_entry_list_4.unpack_from(data, pos)
@@ -779,7 +779,7 @@ def decode_netbuf(data: bytes, pos: int, limits: _Limits) -> tuple[netbuf, int]:
         e2 = pos + n1
         v.buf = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('buf', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -827,7 +827,7 @@ def decode_rpcbs_addrlist(data: bytes, pos: int, limits: _Limits) -> tuple[rpcbs
             e2 = pos + n1
             v.netid = data[pos:e2]
             pos = e2 + (-n1 & 3)
-            if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+            if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
                 _check_tail('netid', data, e2, n1, limits)
             if pos > last:
                 break  # no element more can be here, so this one has to be the end
@@ -900,7 +900,7 @@ def decode_rpcbs_rmtcalllist(data: bytes, pos: int, limits: _Limits) -> tuple[rp
             e2 = pos + n1
             v.netid = data[pos:e2]
             pos = e2 + (-n1 & 3)
-            if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+            if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
                 _check_tail('netid', data, e2, n1, limits)
             if pos > last:
                 break  # no element more can be here, so this one has to be the end
@@ -1186,7 +1186,7 @@ def _decode_RPCBPROG_3_RPCBPROC_GETADDR_result(data: bytes, pos: int, limits: _L
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -1241,7 +1241,7 @@ def _decode_RPCBPROG_3_RPCBPROC_UADDR2TADDR_args(data: bytes, pos: int, limits: 
         e2 = pos + n1
         v0 = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('[0]', data, e2, n1, limits)
         return (v0,), pos
     except _DECODE_FAILURES as failure:
@@ -1271,7 +1271,7 @@ def _decode_RPCBPROG_3_RPCBPROC_TADDR2UADDR_result(data: bytes, pos: int, limits
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -1449,7 +1449,7 @@ def _decode_RPCBPROG_4_RPCBPROC_GETADDR_result(data: bytes, pos: int, limits: _L
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -1498,7 +1498,7 @@ def _decode_RPCBPROG_4_RPCBPROC_UADDR2TADDR_args(data: bytes, pos: int, limits: 
         e2 = pos + n1
         v0 = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('[0]', data, e2, n1, limits)
         return (v0,), pos
     except _DECODE_FAILURES as failure:
@@ -1528,7 +1528,7 @@ def _decode_RPCBPROG_4_RPCBPROC_TADDR2UADDR_result(data: bytes, pos: int, limits
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -1558,7 +1558,7 @@ def _decode_RPCBPROG_4_RPCBPROC_GETVERSADDR_result(data: bytes, pos: int, limits
         e2 = pos + n1
         v = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:

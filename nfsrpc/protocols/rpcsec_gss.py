@@ -246,7 +246,7 @@ def decode_rpc_gss_cred_vers_t(data: bytes, pos: int, limits: _Limits) -> tuple[
         e4 = pos + n3
         v.handle = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('handle', data, e4, n3, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -271,7 +271,7 @@ def encode_rpc_gss_cred_t(v: rpc_gss_cred_t, out: list[bytes]) -> None:
             if s2.__class__ is not bytes:
                 s2 = _as_bytes(s2, 'rgc_cred_v1.handle')
             n3 = len(s2)
-            out += _rpc_gss_cred_t_0.pack(d, _rpc_gss_proc_t_values[u1.gss_proc], u1.seq_num, _rpc_gss_service_t_values[u1.service], n3), s2, _PAD[n3 & 3]
+            out += _rpc_gss_cred_t_0.pack(1, _rpc_gss_proc_t_values[u1.gss_proc], u1.seq_num, _rpc_gss_service_t_values[u1.service], n3), s2, _PAD[n3 & 3]
         elif d == 2:  # RPCSEC_GSS_VERS_2
             at = _rpc_gss_cred_t_1
             u4: _Any = v.rgc_cred_v2
@@ -279,7 +279,7 @@ def encode_rpc_gss_cred_t(v: rpc_gss_cred_t, out: list[bytes]) -> None:
             if s5.__class__ is not bytes:
                 s5 = _as_bytes(s5, 'rgc_cred_v2.handle')
             n6 = len(s5)
-            out += _rpc_gss_cred_t_1.pack(d, _rpc_gss_proc_t_values[u4.gss_proc], u4.seq_num, _rpc_gss_service_t_values[u4.service], n6), s5, _PAD[n6 & 3]
+            out += _rpc_gss_cred_t_1.pack(2, _rpc_gss_proc_t_values[u4.gss_proc], u4.seq_num, _rpc_gss_service_t_values[u4.service], n6), s5, _PAD[n6 & 3]
         else:
             raise _XdrEncodeError(f"{d!r} has no arm", path='rgc_version')
     except _ENCODE_FAILURES as failure:
@@ -306,7 +306,7 @@ def decode_rpc_gss_cred_t(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_g
             e5 = pos + n4
             r1.handle = data[pos:e5]
             pos = e5 + (-n4 & 3)
-            if pos > len(data) or data[e5:pos] != _PAD[n4 & 3]:
+            if pos > len(data) or (n4 & 3 and data[e5:pos] != _PAD[n4 & 3]):
                 _check_tail('rgc_cred_v1.handle', data, e5, n4, limits)
             return v, pos
         elif d == 2:  # RPCSEC_GSS_VERS_2
@@ -321,7 +321,7 @@ def decode_rpc_gss_cred_t(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_g
             e10 = pos + n9
             r6.handle = data[pos:e10]
             pos = e10 + (-n9 & 3)
-            if pos > len(data) or data[e10:pos] != _PAD[n9 & 3]:
+            if pos > len(data) or (n9 & 3 and data[e10:pos] != _PAD[n9 & 3]):
                 _check_tail('rgc_cred_v2.handle', data, e10, n9, limits)
             return v, pos
         raise _XdrDecodeError(f"{d} has no arm in rpc_gss_cred_t", offset=pos, path='rgc_version')
@@ -356,7 +356,7 @@ def decode_rpc_gss_init_arg(data: bytes, pos: int, limits: _Limits) -> tuple[rpc
         e2 = pos + n1
         v.gss_token = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('gss_token', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -397,7 +397,7 @@ def decode_rpc_gss_init_res(data: bytes, pos: int, limits: _Limits) -> tuple[rpc
         e2 = pos + n1
         v.handle = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('handle', data, e2, n1, limits)
         at = _rpc_gss_init_res_1
         (v.gss_major, v.gss_minor, v.seq_window, n3,) = _rpc_gss_init_res_1.unpack_from(data, pos)
@@ -406,7 +406,7 @@ def decode_rpc_gss_init_res(data: bytes, pos: int, limits: _Limits) -> tuple[rpc
         e4 = pos + n3
         v.gss_token = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('gss_token', data, e4, n3, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -447,7 +447,7 @@ def decode_rpc_gss_integ_data(data: bytes, pos: int, limits: _Limits) -> tuple[r
         e2 = pos + n1
         v.databody_integ = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('databody_integ', data, e2, n1, limits)
         at = _rpc_gss_integ_data_1
         (n3,) = _rpc_gss_integ_data_1.unpack_from(data, pos)
@@ -456,7 +456,7 @@ def decode_rpc_gss_integ_data(data: bytes, pos: int, limits: _Limits) -> tuple[r
         e4 = pos + n3
         v.checksum = data[pos:e4]
         pos = e4 + (-n3 & 3)
-        if pos > len(data) or data[e4:pos] != _PAD[n3 & 3]:
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
             _check_tail('checksum', data, e4, n3, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
@@ -490,7 +490,7 @@ def decode_rpc_gss_priv_data(data: bytes, pos: int, limits: _Limits) -> tuple[rp
         e2 = pos + n1
         v.databody_priv = data[pos:e2]
         pos = e2 + (-n1 & 3)
-        if pos > len(data) or data[e2:pos] != _PAD[n1 & 3]:
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('databody_priv', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:

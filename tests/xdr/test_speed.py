@@ -1,4 +1,4 @@
-"""The codec beside others in the same process: loose floors, so that a regression shows and load does not."""
+"""The codec beside others in the same process: floors far below what tools/bench_codec.py measures, for busy machines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bench() -> ModuleType:
 def test_fattr_is_several_times_as_fast_as_xdrlib(bench: ModuleType) -> None:
     encoding, decoding, data = bench.codec_pair(n.encode_fattr, n.decode_fattr, bench.FATTR)
     old = bench.best(bench.xdrlib_encode_fattr) + bench.best(lambda: bench.unpack_fattr(bench.xdrlib3.Unpacker(data)))
-    assert old / (encoding + decoding) > 4
+    assert old / (encoding + decoding) > 2
 
 
 def test_a_directory_is_several_times_as_fast_as_by_recursion(bench: ModuleType) -> None:
@@ -44,4 +44,4 @@ def test_a_directory_is_several_times_as_fast_as_by_recursion(bench: ModuleType)
         )
     finally:
         sys.setrecursionlimit(limit)
-    assert old / (encoding + decoding) > 4
+    assert old / (encoding + decoding) > 2

@@ -221,7 +221,8 @@ class DecodeWriter(FunctionWriter):
         self.add(f"{end} = pos + {length}")
         self.add(f"{target} = data[pos:{end}]")
         self.add(f"pos = {end} + (-{length} & 3)")
-        self.add(f"if pos > len(data) or data[{end}:pos] != {self.module.use('PAD')}[{length} & 3]:")
+        fill = f"data[{end}:pos] != {self.module.use('PAD')}[{length} & 3]"
+        self.add(f"if pos > len(data) or ({length} & 3 and {fill}):")
         self.add(f"    {self.module.use('check_tail')}({path!r}, data, {end}, {length}, limits)")
 
     def write_array(self, element: Type, bound: int | None, target: str, path: str) -> None:

@@ -252,7 +252,8 @@ class EncodeWriter(FunctionWriter):
             values = [value for _, value in arm.labels]
             test = f"d == {values[0]}" if len(values) == 1 else f"d in {tuple(values)}"
             self.add(f"{word} {test}:  # {', '.join(text for text, _ in arm.labels)}")
-            self.write_arm(head, arm.field)
+            known = Item(head.code, tag, str(values[0]) if len(values) == 1 else head.value, head.check)
+            self.write_arm(known, arm.field)
             word = "elif"
         if not union.arms and union.default is not None:
             self.depth -= 1
