@@ -1,4 +1,4 @@
-"""The codec beside others in the same process: floors far below what tools/bench_codec.py measures, for busy machines."""
+"""The codec beside others in one process: floors far below what tools/bench_codec.py measures, for busy machines."""
 
 from __future__ import annotations
 
