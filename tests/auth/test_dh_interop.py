@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,17 +94,18 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine() -> Iterator[Machine]:
     need_glibc()
-    directory = tmp_path_factory.mktemp("machine")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o011)  # user 1000 runs programs in it
-    build(directory, "nss_test.c", "-shared", "-fPIC", name="libnss_test.so.2")
-    build(directory, "des_client.c")
-    build(directory, "des_server.c", "-lpthread")
-    made = Machine(directory)
-    yield made
-    made.close()
+    with tempfile.TemporaryDirectory(prefix="nfsrpc-dh.") as name:  # pytest's own are private to root
+        directory = Path(name)
+        build(directory, "nss_test.c", "-shared", "-fPIC", name="libnss_test.so.2")
+        build(directory, "des_client.c")
+        build(directory, "des_server.c", "-lpthread")
+        made = Machine(directory)
+        try:
+            yield made
+        finally:
+            made.close()
 
 
 def public(netname: str) -> str:

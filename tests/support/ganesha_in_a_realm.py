@@ -1,0 +1,123 @@
+"""Started in namespaces of its own: a realm, rpcbind, nfs-ganesha with Kerberos, and our client's calls to it.
+
+usage: unshare --net --mount python ganesha_in_a_realm.py DIRECTORY; prints one line for each thing that works
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from kerberos import Realm
+
+from nfsrpc.auth import SysCredential
+from nfsrpc.auth.gss import GssCredential
+from nfsrpc.rpc.errors import RpcError
+from nfsrpc.transport.client_tcp import connect_tcp
+from nfsrpc.transport.ping import ping
+from nfsrpc.xdr import Procedure
+from nfsrpc.xdr.words import decode_no_args
+
+NFS_PORT, MOUNT_PORT = 12049, 12050
+NFS, MOUNT, V3 = 100003, 100005, 3
+LIMIT = 60.0
+CONFIGURATION = """\
+NFS_CORE_PARAM {{
+    NFS_Port = {nfs}; MNT_Port = {mount}; Enable_NLM = false; Enable_RQUOTA = false; Protocols = 3;
+    Plugins_Dir = "/usr/lib/x86_64-linux-gnu/ganesha";
+}}
+NFS_KRB5 {{ Active_krb5 = true; PrincipalName = nfs; KeytabPath = "{keytab}"; }}
+EXPORT {{
+    Export_Id = 1; Path = {path}; Pseudo = /test; Protocols = 3; Transports = UDP, TCP; Access_Type = RW;
+    Squash = No_Root_Squash; SecType = sys, krb5, krb5i, krb5p; FSAL {{ Name = VFS; }}
+}}
+LOG {{ Default_Log_Level = EVENT; }}
+"""
+
+
+def opaque_arg(args, out):
+    data = args[0]
+    out.append(struct.pack(">I", len(data)) + data + bytes(-len(data) % 4))
+
+
+def decode_rest(data, pos, limits):
+    return data[pos:], len(data)
+
+
+def procedure(program: int, number: int, name: str) -> Procedure:
+    return Procedure(program, V3, number, name, opaque_arg, decode_no_args, opaque_arg, decode_rest)
+
+
+def main(directory: Path) -> None:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for place in ("/run", "/var/lib/nfs"):
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    for made in ("/run/rpcbind", "/run/ganesha", "/var/lib/nfs/ganesha"):
+        Path(made).mkdir(parents=True)
+    realm = Realm(directory)
+    realm.start()
+    os.environ.update(realm.environment)
+    rpcbind = subprocess.Popen(["rpcbind", "-f"])
+    export = directory / "export"
+    export.mkdir()
+    configuration = directory / "ganesha.conf"
+    configuration.write_text(
+        CONFIGURATION.format(nfs=NFS_PORT, mount=MOUNT_PORT, keytab=realm.keytab, path=export)
+    )
+    realm._await_port(rpcbind, 111, "kdc.log")
+    log = directory / "ganesha.log"
+    log.touch()
+    ganesha = subprocess.Popen(
+        ["ganesha.nfsd", "-F", "-f", str(configuration), "-L", str(log), "-p", str(directory / "ganesha.pid")]
+    )
+    try:
+        realm._await_port(ganesha, NFS_PORT, "ganesha.log")
+        realm._await_port(ganesha, MOUNT_PORT, "ganesha.log")
+        calls(export)
+    finally:
+        ganesha.terminate()
+        rpcbind.terminate()
+        realm.stop()
+        ganesha.wait(60)
+
+
+def calls(export: Path) -> None:
+    handle = mounted(str(export).encode())
+    for security in ("krb5", "krb5i", "krb5p"):
+        with connect_tcp("localhost", NFS_PORT, credential=GssCredential(security)) as client:
+            for _ in range(5):
+                ping(client, NFS, V3)
+            print(f"NULL {security}", flush=True)
+            for _ in range(5):
+                answer = client.call(procedure(NFS, 1, "GETATTR"), (handle,))
+                status, kind = struct.unpack_from(">2I", answer)
+                assert (status, kind) == (0, 2), answer
+            print(f"GETATTR {security}", flush=True)
+            status = struct.unpack_from(">I", client.call(procedure(NFS, 18, "FSSTAT"), (handle,)))[0]
+            assert status == 0
+            print(f"FSSTAT {security}", flush=True)
+
+
+def mounted(path: bytes) -> bytes:
+    """The handle of an export. Ganesha listens before it is out of its grace period and ready to answer."""
+    deadline = time.monotonic() + LIMIT
+    while True:
+        with connect_tcp("localhost", MOUNT_PORT, credential=SysCredential(0, 0, ())) as client:
+            try:
+                answer = client.call(procedure(MOUNT, 1, "MNT"), (path,))
+            except RpcError:
+                answer = struct.pack(">I", 1)
+        status = struct.unpack_from(">I", answer)[0]
+        if status == 0:
+            length = struct.unpack_from(">I", answer, 4)[0]
+            return answer[8 : 8 + length]
+        assert time.monotonic() < deadline, f"MNT: {status}"
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
