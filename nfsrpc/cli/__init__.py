@@ -13,6 +13,8 @@ _COMMANDS = {
     "fsck": "Check a volume that is not being served.",
     "exports": "What a server exports, or who has mounted it (as showmount).",
     "info": "What runs on a host, and what answers (as rpcinfo -p).",
+    "ping": "Whether a program answers, and how fast.",
+    "nfsstat": "What a server on this machine has answered, and how fast.",
     "ls": "List a remote directory.",
     "get": "Copy a remote file to here.",
     "put": "Copy a file to a server.",

@@ -1,8 +1,12 @@
 """`nfsrpc serve`."""
 
+import logging
 import os
 import socket
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -12,9 +16,13 @@ from nfsrpc.auth.idmap import BadMapping
 from nfsrpc.nfs.exports import NOBODY, ExportSpec, Squash, normal_path
 from nfsrpc.nfs.security import BadSecurity, SecurityOptions, parse_security
 from nfsrpc.nfs.server import NfsServer, Options, Place, Port111
+from nfsrpc.transport import Server
+from nfsrpc.transport.reporter import Reporter, control_path, report
+from nfsrpc.transport.workers import Attendant
 
 from .errors import Failure
 
+_log = logging.getLogger(__name__)
 _ANY = ("0.0.0.0", "::")
 
 
@@ -43,6 +51,10 @@ _ANY = ("0.0.0.0", "::")
 @click.option("--shorthand", is_flag=True, help="Give AUTH_SYS callers a shorthand (AUTH_SHORT).")
 @click.option("--portmap/--no-portmap", default=True, help="Take port 111 too, or register with the portmapper "
               "that has it.")  # fmt: skip
+@click.option("--metrics", type=click.IntRange(0, 65535), metavar="PORT", help="Answer Prometheus on this port of "
+              "127.0.0.1.")  # fmt: skip
+@click.option("--control", type=click.Path(path_type=Path), metavar="PATH", help="Where `nfsrpc nfsstat` finds this "
+              "server, instead of the usual place.")  # fmt: skip
 @click.option("--ready-file", type=click.Path(), metavar="FILE", help="Write the port number to FILE once calls are "
               "taken; for scripts.")  # fmt: skip
 def serve(  # noqa: PLR0917 - one parameter for each option
@@ -63,6 +75,8 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     keyserv: str,
     shorthand: bool,
     portmap: bool,
+    metrics: int | None,
+    control: Path | None,
     ready_file: str | None,
 ) -> None:
     """Serve volumes over NFS version 2, until SIGTERM or Ctrl-C.
@@ -88,7 +102,8 @@ def serve(  # noqa: PLR0917 - one parameter for each option
             if ready_file:
                 _write_whole(ready_file, f"{place.port}\n")
             _announce(exports, place, workers)
-            server.run()
+            with _reporting(server, workers, control, metrics) as attendants:
+                server.run(attendants=attendants)
     except socket.gaierror as error:
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
     except OSError as error:
@@ -102,6 +117,27 @@ def _security(text: str | None) -> frozenset[str] | None:
         return None if text is None else parse_security(text)
     except BadSecurity as error:
         raise click.UsageError(f"--sec: {error}") from None
+
+
+@contextmanager
+def _reporting(server: Server, workers: int, control: Path | None, metrics: int | None) -> Iterator[list[Attendant]]:
+    """Tell nfsstat and Prometheus how the server does. Without a control socket it serves all the same."""
+    started = time.time()
+    path = control or control_path(server.ports[0])
+    try:
+        reporter = Reporter(
+            lambda: report(server.counters.read(), started, workers), server.counters.read, path, metrics
+        )
+    except OSError as error:
+        if control is not None or metrics is not None:
+            raise Failure(f"--control or --metrics: {error.strerror or error}") from None
+        _log.warning("nfsstat will not find this server: %s: %s", path, error.strerror)
+        yield []
+        return
+    try:
+        yield [(reporter, reporter.act)]
+    finally:
+        reporter.close(server.succeeded)
 
 
 def _mount_paths(volumes: tuple[str, ...], given: tuple[str, ...]) -> list[bytes]:
