@@ -53,3 +53,24 @@ def test_nobody_there(failing: Run) -> None:
 def test_a_hostile_list_is_one_line(failing: Run) -> None:
     with ByHand({(PORTMAP, 4): chain(word(1, 2, 6, 70000))}) as server:
         assert "70000" in failing("info", f"127.0.0.1:{server.port}")
+
+
+def test_one_line_for_each_program(nfsrpc: Run, served: Served) -> None:
+    lines = [line.split() for line in nfsrpc("info", "-s", f"127.0.0.1:{served.port}").splitlines()]
+    assert lines[0] == ["PROGRAM", "VERSIONS", "NETIDS", "SERVICE", "OWNER"]
+    assert ["100000", "2,3,4", "tcp,udp", "portmapper", "the", "server", "itself"] in lines
+    assert ["100005", "1,2", "tcp,udp", "mountd", "the", "server", "itself"] in lines
+
+
+@pytest.mark.parametrize("option", ["-u", "-t"])
+@pytest.mark.parametrize("program", ["100005", "mountd"])
+def test_procedure_0_of_every_version(nfsrpc: Run, served: Served, option: str, program: str) -> None:
+    place = f"127.0.0.1:{served.port}"
+    both = [f"program 100005 version {version} ready and waiting" for version in (1, 2)]
+    assert nfsrpc("info", option, place, program).splitlines() == both
+    assert nfsrpc("info", option, place, program, "2").splitlines() == both[1:]
+
+
+def test_what_is_not_served_is_one_line(failing: Run, served: Served) -> None:
+    assert "versions 1 to 2" in failing("info", "-u", f"127.0.0.1:{served.port}", "mountd", "7")
+    assert "does not have this program" in failing("info", "-t", f"127.0.0.1:{served.port}", "300000", "1")
