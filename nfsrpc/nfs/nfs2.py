@@ -207,8 +207,10 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         if not (stat.S_ISDIR(mode) or who.is_root or who.in_group(gid)):
             mode &= ~stat.S_ISGID
         made = store.create(node, name, mode, uid, gid, rdev)
+        if size in (0, UNSET) and asked.atime is None and asked.mtime is None:
+            return made
         rest = Changes(size=size if size not in (0, UNSET) else None, atime=asked.atime, mtime=asked.mtime)
-        return made if rest == Changes() else store.setattr(_ufid(made), rest)
+        return store.setattr(_ufid(made), rest)
 
     def NFSPROC_REMOVE(self, arg: v2.diropargs, call: Call) -> v2.nfsstat:
         """RFC 1094 §2.2.11."""

@@ -104,3 +104,17 @@ def test_mount_gives_the_handle_that_nfs_takes(site):
     result = mnt.MOUNTPROG_1_client(site.caller()).MOUNTPROC_MNT(b"/vol")
     assert result.status == 0
     assert result.directory == site.root.data
+
+
+def test_what_is_remembered_of_handles_is_the_same_object_and_bounded(site):
+    (export,) = site.exports
+    first, second = export.handle(Ufid(1, 1)), export.handle(Ufid(2, 1))
+    opened = site.exports.open(first)
+    assert site.exports.open(second) == (export, Ufid(2, 1))
+    assert export.handle(Ufid(1, 1)) is first
+    assert site.exports.open(first) is opened
+    for inode in range(3, 20_000):
+        site.exports.open(export.handle(Ufid(inode, 1)))
+        assert len(export.sealer._sealed) <= 16_384
+        assert len(site.exports._opened) <= 16_384
+    assert site.exports.open(first) == (export, Ufid(1, 1))

@@ -172,7 +172,8 @@ class Unit:
         """RuntimeError in a unit not begun as a changing one; EIO in one that an error has undone already."""
         if not self.changing:
             raise RuntimeError("a change outside a changing unit of work")
-        self._check_whole()
+        if self._broken or not self._database.in_transaction:
+            self._check_whole()
 
     def _check_whole(self) -> None:
         """SQLite may have rolled back by itself after an error; what came then would be a transaction of its own."""
