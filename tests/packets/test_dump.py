@@ -1,6 +1,8 @@
 """`nfsrpc dump` on captures made by hand: what each line says, what filters leave, what the summary counts."""
 
 import json
+import os
+import pty
 import struct
 import subprocess
 import sys
@@ -8,7 +10,22 @@ import zlib
 
 import pytest
 from by_hand import DIRECTORY, ROOT, fattr, opaque, word
-from captures import CLIENT, SERVER, call, down, ethernet, fragments, ipv4, pcap, reply, tcp, ticking, udp, up
+from captures import (
+    CLIENT,
+    SERVER,
+    call,
+    down,
+    ethernet,
+    fragments,
+    ipv4,
+    many_getattrs,
+    pcap,
+    reply,
+    tcp,
+    ticking,
+    udp,
+    up,
+)
 
 NFS, MOUNT, PORTMAP = 100003, 100005, 100000
 FILE, SUB = b"F" * 32, b"D" * 32
@@ -217,3 +234,35 @@ def test_mistakes_are_one_line(arguments, says):
 
 def test_file_and_interface_are_alternatives():
     assert "either FILE or -i" in run(status=2)
+
+
+def peak(path, *options):
+    """Megabytes that a dump of the capture takes at most."""
+    script = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    command = [sys.executable, "-c", script, sys.executable, "-m", "nfsrpc", "dump", str(path), *options]
+    return float(subprocess.run(command, capture_output=True, text=True, timeout=900, check=True).stdout)
+
+
+@pytest.mark.parametrize(
+    "exchanges", [50_000, pytest.param(500_000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
+)
+def test_memory_does_not_grow_with_the_capture(tmp_path, exchanges):
+    small, large = tmp_path / "small.pcap", tmp_path / "large.pcap"
+    for path, count in ((small, 500), (large, exchanges)):
+        with path.open("wb") as file:
+            file.writelines(pcap(many_getattrs(count)))
+    assert peak(large, "-s") < peak(small, "-s") + 30
+
+
+def test_the_bar_is_for_terminals_only(session):
+    command = [sys.executable, "-m", "nfsrpc", "dump", session, "-s"]
+    assert subprocess.run(command, capture_output=True, timeout=60, check=True).stderr == b""
+    tty, inside = pty.openpty()
+    with open(tty, "rb", buffering=0) as screen:
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=inside, timeout=60, check=True)
+        assert done.returncode == 0
+        assert b"session.pcap" in screen.read(65536)
+    os.close(inside)

@@ -1,9 +1,10 @@
 """Scapy with our layers: dissects by port and by content, reassembles, builds what the wire wants."""
 
+import socket
 import struct
 
 import pytest
-from by_hand import ROOT, chain, fattr, opaque, word
+from by_hand import ROOT, ByHand, chain, fattr, opaque, word
 from captures import CLIENT, SERVER, call, ethernet, fragments, ipv4, ipv6, pcap, record, reply, tcp, ticking, udp, up
 
 scapy = pytest.importorskip("scapy.all")
@@ -81,6 +82,20 @@ def test_building_a_call():
     )  # fmt: skip
     assert bytes(message) == call(0x1234, NFS, 2, 4, ROOT + opaque(b"some file"))
     assert bytes(rpc.RpcRecord() / message) == record(bytes(message))
+
+
+def test_what_is_built_is_answered():
+    with ByHand({(NFS, 4): lambda arguments: word(0) + ROOT + fattr(size=77)}) as server:
+        message = rpc.Rpc(xid=0xABCD) / rpc.RpcCall() / rpc.nfs_prot.NFS_PROGRAM_2_NFSPROC_LOOKUP_call(
+            arg=rpc.nfs_prot.diropargs(dir=rpc.nfs_prot.nfs_fh(data=ROOT), name_=b"file")
+        )  # fmt: skip
+        rpc.Rpc(bytes(message))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(30)
+            sock.sendto(bytes(message), ("127.0.0.1", server.port))
+            reply = rpc.Rpc(sock.recv(65536))
+        assert server.calls[0].endswith(ROOT + opaque(b"file"))
+    assert reply.lastlayer().result.diropres.attributes.size == 77
 
 
 CREDENTIALS = {
