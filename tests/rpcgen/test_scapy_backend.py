@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +20,9 @@ from nfsrpc.xdr import encode
 
 scapy_packet = pytest.importorskip("scapy.packet")
 
-from scapy.layers.inet import IP, UDP  # noqa: E402
+from scapy.layers.inet import IP, TCP, UDP  # noqa: E402
 
-from nfsrpc.rpcgen.scapy.layers import Rpc, RpcRecord, dissect_port  # noqa: E402
+from nfsrpc.rpcgen.scapy.layers import Rpc, RpcCall, RpcRecord, RpcReply, dissect_port  # noqa: E402
 from nfsrpc.rpcgen.scapy.module import backend  # noqa: E402
 
 SPECS = Path(__file__).parents[2] / "xdr_specs"
@@ -62,9 +63,14 @@ def rebuilt(packet: Any) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def nfs() -> tuple[ModuleType, ModuleType]:
+def nfs() -> Iterator[tuple[ModuleType, ModuleType]]:
+    """The codec and the packets of NFSv2; what they bind in scapy is undone, for others bind theirs."""
+    layers = (RpcCall, RpcReply, UDP, TCP)
+    before = [list(layer.payload_guess) for layer in layers]
     made = compile_file(SPECS / "nfs_prot.x")
-    return module_of(made.spec), load(made)
+    yield module_of(made.spec), load(made)
+    for layer, guesses in zip(layers, before, strict=True):
+        layer.payload_guess = guesses
 
 
 def test_a_call_and_its_reply_are_dissected_by_procedure(nfs: tuple[ModuleType, ModuleType]) -> None:
