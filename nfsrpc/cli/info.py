@@ -94,7 +94,7 @@ def _numbers(words: Sequence[str], *counts: int) -> tuple[int, ...]:
     try:
         return tuple(by_name.get(word) or int(word) for word in words)
     except ValueError:
-        raise click.UsageError(f"{' '.join(words)}: programs are numbers or names of rpc(5), versions numbers") from None
+        raise click.UsageError(f"{' '.join(words)}: a program is a number or a name of rpc(5)") from None
 
 
 def _broadcast(program: int, version: int, timeout: float) -> None:
