@@ -195,3 +195,83 @@ def test_names_survive_reopening(volume_path, once):
     volume = Volume.open(volume_path)
     assert [entry.name for entry in page(volume, volume.root)[0][2:]] == names
     volume.close()
+
+
+def names_of(volume):
+    return {entry.name: entry.inode for entry in volume.readdir(volume.root, 2, 10000)[0]}
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_names_that_change_places_in_one_unit(volume, once, look):
+    """Each keeps its cookie on the way; a look at the directory in between changes nothing."""
+    inodes = {name: once(volume, "create", volume.root, name, REG, 0, 0).inode for name in (b"a", b"b", b"c")}
+    with volume.work(changing=True):
+        for old, new in [(b"a", b"t"), (b"b", b"a"), (b"t", b"b"), (b"c", b"d"), (b"d", b"c")]:
+            with volume.step():
+                volume.rename(volume.root, old, volume.root, new)
+            if look:
+                assert names_of(volume)[new]
+        for _ in range(2):
+            with volume.step():
+                volume.create(volume.root, b"x", REG, 0, 0)
+            with volume.step():
+                volume.unlink(volume.root, b"x")
+            assert not look or b"x" not in names_of(volume)
+    expected = {b"a": inodes[b"b"], b"b": inodes[b"a"], b"c": inodes[b"c"]}
+    assert names_of(volume) == expected
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+    volume = Volume.open(volume.path)
+    assert names_of(volume) == expected
+    volume.close()
+
+
+@pytest.mark.parametrize("end", ["commit", "abort"])
+def test_a_step_that_looked_and_failed(volume, once, end):
+    """What the steps before it did stays, though the look had written it together with what is taken back."""
+    once(volume, "create", volume.root, b"old", REG, 0, 0)
+    volume.begin(True)
+    with volume.step():
+        volume.create(volume.root, b"kept", REG, 0, 0)
+        volume.unlink(volume.root, b"old")
+    with pytest.raises(OSError), volume.step():
+        volume.create(volume.root, b"gone", REG, 0, 0)
+        assert set(names_of(volume)) == {b"kept", b"gone"}
+        volume.rename(volume.root, b"kept", volume.root, b"moved")
+        volume.create(volume.root, b"old", REG, 0, 0)
+        raise OSError
+    assert set(names_of(volume)) == {b"kept"}
+    getattr(volume, end)()
+    assert set(names_of(volume)) == ({b"kept"} if end == "commit" else {b"old"})
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+
+
+def test_numbers_are_used_again_lowest_first(volume, once):
+    with volume.work(changing=True):
+        for number in range(200):
+            with volume.step():
+                assert volume.create(volume.root, b"%d" % number, REG, 0, 0).inode == number + 3
+    once(volume, "unlink", volume.root, b"199")
+    with volume.work(changing=True):
+        for number in range(150):
+            with volume.step():
+                volume.unlink(volume.root, b"%d" % number)
+        with pytest.raises(OSError), volume.step():
+            assert volume.create(volume.root, b"undone", REG, 0, 0).inode == 3
+            raise OSError
+        with volume.step():
+            assert volume.create(volume.root, b"first", REG, 0, 0).inode == 3
+    made = []
+    for number in range(200):
+        with volume.work(changing=True):
+            with volume.step():
+                made.append(volume.create(volume.root, b"new %d" % number, REG, 0, 0).inode)
+            with pytest.raises(OSError), volume.step():
+                volume.create(volume.root, b"undone", REG, 0, 0)
+                raise OSError
+    assert made == [*range(4, 153), 202, *range(203, 253)]
+    once(volume, "unlink", volume.root, b"new 5")
+    assert once(volume, "create", volume.root, b"again", REG, 0, 0).inode == made[5]
+    volume.close()
+    assert list(check_volume(volume.path)) == []
