@@ -57,8 +57,9 @@ def tshark_messages(path: Path) -> list[Told]:
     """Every RPC message that tshark finds. Its XML is read by lines: names that are no text break XML."""
     found: list[Told] = []
     inside = False
-    every_program = ["-o", "rpc.dissect_unknown_programs:TRUE"]
-    command = ["tshark", "-n", "-r", str(path), *every_program, "-Y", "rpc", "-T", "pdml"]
+    # Two processors put the segments of one stream into the capture, not always in their order.
+    wanted = ["-o", "rpc.dissect_unknown_programs:TRUE", "-o", "tcp.reassemble_out_of_order:TRUE"]
+    command = ["tshark", "-n", "-r", str(path), *wanted, "-Y", "rpc", "-T", "pdml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         for line in process.stdout:
             if start := _PROTOCOL.match(line):
