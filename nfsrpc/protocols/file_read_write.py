@@ -263,7 +263,8 @@ class FILEREADWRITE_2_client:
 
     def WRITE(self, arg: writeargs) -> None:
         """void WRITE(writeargs) = 1;"""
-        self._caller.call(_FILEREADWRITE_2_procedures[1], (arg,))
+        result: None = self._caller.call(_FILEREADWRITE_2_procedures[1], (arg,))
+        return result
 
     def READ(self, arg: readargs) -> Data:
         """Data READ(readargs) = 2;"""

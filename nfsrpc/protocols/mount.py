@@ -759,7 +759,8 @@ class MOUNTPROG_1_client:
 
     def MOUNTPROC_NULL(self) -> None:
         """void MOUNTPROC_NULL(void) = 0;"""
-        self._caller.call(_MOUNTPROG_1_procedures[0], ())
+        result: None = self._caller.call(_MOUNTPROG_1_procedures[0], ())
+        return result
 
     def MOUNTPROC_MNT(self, arg: dirpath) -> fhstatus:
         """fhstatus MOUNTPROC_MNT(dirpath) = 1;"""
@@ -773,11 +774,13 @@ class MOUNTPROG_1_client:
 
     def MOUNTPROC_UMNT(self, arg: dirpath) -> None:
         """void MOUNTPROC_UMNT(dirpath) = 3;"""
-        self._caller.call(_MOUNTPROG_1_procedures[3], (arg,))
+        result: None = self._caller.call(_MOUNTPROG_1_procedures[3], (arg,))
+        return result
 
     def MOUNTPROC_UMNTALL(self) -> None:
         """void MOUNTPROC_UMNTALL(void) = 4;"""
-        self._caller.call(_MOUNTPROG_1_procedures[4], ())
+        result: None = self._caller.call(_MOUNTPROG_1_procedures[4], ())
+        return result
 
     def MOUNTPROC_EXPORT(self) -> exports:
         """exports MOUNTPROC_EXPORT(void) = 5;"""
@@ -846,7 +849,8 @@ class MOUNTPROG_2_client:
 
     def MOUNTPROC_NULL(self) -> None:
         """void MOUNTPROC_NULL(void) = 0;"""
-        self._caller.call(_MOUNTPROG_2_procedures[0], ())
+        result: None = self._caller.call(_MOUNTPROG_2_procedures[0], ())
+        return result
 
     def MOUNTPROC_MNT(self, arg: dirpath) -> fhstatus:
         """fhstatus MOUNTPROC_MNT(dirpath) = 1;"""
@@ -860,11 +864,13 @@ class MOUNTPROG_2_client:
 
     def MOUNTPROC_UMNT(self, arg: dirpath) -> None:
         """void MOUNTPROC_UMNT(dirpath) = 3;"""
-        self._caller.call(_MOUNTPROG_2_procedures[3], (arg,))
+        result: None = self._caller.call(_MOUNTPROG_2_procedures[3], (arg,))
+        return result
 
     def MOUNTPROC_UMNTALL(self) -> None:
         """void MOUNTPROC_UMNTALL(void) = 4;"""
-        self._caller.call(_MOUNTPROG_2_procedures[4], ())
+        result: None = self._caller.call(_MOUNTPROG_2_procedures[4], ())
+        return result
 
     def MOUNTPROC_EXPORT(self) -> exports:
         """exports MOUNTPROC_EXPORT(void) = 5;"""

@@ -1826,7 +1826,8 @@ class NFS_PROGRAM_2_client:
 
     def NFSPROC_NULL(self) -> None:
         """void NFSPROC_NULL(void) = 0;"""
-        self._caller.call(_NFS_PROGRAM_2_procedures[0], ())
+        result: None = self._caller.call(_NFS_PROGRAM_2_procedures[0], ())
+        return result
 
     def NFSPROC_GETATTR(self, arg: nfs_fh) -> attrstat:
         """attrstat NFSPROC_GETATTR(nfs_fh) = 1;"""
@@ -1840,7 +1841,8 @@ class NFS_PROGRAM_2_client:
 
     def NFSPROC_ROOT(self) -> None:
         """void NFSPROC_ROOT(void) = 3;"""
-        self._caller.call(_NFS_PROGRAM_2_procedures[3], ())
+        result: None = self._caller.call(_NFS_PROGRAM_2_procedures[3], ())
+        return result
 
     def NFSPROC_LOOKUP(self, arg: diropargs) -> diropres:
         """diropres NFSPROC_LOOKUP(diropargs) = 4;"""
@@ -1859,7 +1861,8 @@ class NFS_PROGRAM_2_client:
 
     def NFSPROC_WRITECACHE(self) -> None:
         """void NFSPROC_WRITECACHE(void) = 7;"""
-        self._caller.call(_NFS_PROGRAM_2_procedures[7], ())
+        result: None = self._caller.call(_NFS_PROGRAM_2_procedures[7], ())
+        return result
 
     def NFSPROC_WRITE(self, arg: writeargs) -> attrstat:
         """attrstat NFSPROC_WRITE(writeargs) = 8;"""

@@ -371,7 +371,8 @@ class PMAP_PROG_2_client:
 
     def PMAPPROC_NULL(self) -> None:
         """void PMAPPROC_NULL(void) = 0;"""
-        self._caller.call(_PMAP_PROG_2_procedures[0], ())
+        result: None = self._caller.call(_PMAP_PROG_2_procedures[0], ())
+        return result
 
     def PMAPPROC_SET(self, arg: mapping) -> bool:
         """bool PMAPPROC_SET(mapping) = 1;"""

@@ -1299,7 +1299,8 @@ class RPCBPROG_3_client:
 
     def RPCBPROC_NULL(self) -> None:
         """void RPCBPROC_NULL(void) = 0;"""
-        self._caller.call(_RPCBPROG_3_procedures[0], ())
+        result: None = self._caller.call(_RPCBPROG_3_procedures[0], ())
+        return result
 
     def RPCBPROC_SET(self, arg: rpcb) -> bool:
         """bool RPCBPROC_SET(rpcb) = 1;"""
@@ -1590,7 +1591,8 @@ class RPCBPROG_4_client:
 
     def RPCBPROC_NULL(self) -> None:
         """void RPCBPROC_NULL(void) = 0;"""
-        self._caller.call(_RPCBPROG_4_procedures[0], ())
+        result: None = self._caller.call(_RPCBPROG_4_procedures[0], ())
+        return result
 
     def RPCBPROC_SET(self, arg: rpcb) -> bool:
         """bool RPCBPROC_SET(rpcb) = 1;"""

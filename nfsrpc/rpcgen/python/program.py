@@ -140,9 +140,8 @@ class ProgramWriter:
             call = f"self._caller.call(_{base}_procedures[{procedure.number}], {values})"
             lines += ["", f"    def {attribute(procedure.name)}(self{signature}) -> {result}:"]
             lines += docstring(procedure.text, "        ")
-            lines += [f"        {call}"] if result == "None" else [
-                f"        result: {result} = {call}", "        return result",
-            ]  # fmt: skip
+            # Also where the result is None: an asyncio caller returns something to await.
+            lines += [f"        result: {result} = {call}", "        return result"]
         return lines
 
     def service(self, base: str, program: ProgramType, version: VersionType) -> list[str]:
