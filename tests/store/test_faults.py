@@ -1,6 +1,7 @@
 """The host fails: a failed commit leaves nothing, and what is cached is right again."""
 
 import contextlib
+import ctypes
 import errno
 import itertools
 import os
@@ -11,7 +12,7 @@ import subprocess
 import pytest
 
 from nfsrpc.store import Changes
-from nfsrpc.store.volume import Volume, make_volume, schema
+from nfsrpc.store.volume import Volume, host, make_volume, schema
 from nfsrpc.store.volume.database import Database
 from nfsrpc.store.volume.fsck import check_volume
 
@@ -75,6 +76,39 @@ def test_a_sync_that_fails(filled, once, monkeypatch, function, code):
     assert contents(volume, b"new") == b"\0\0\0x"
     volume.close()
     assert list(check_volume(volume.path)) == []
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_the_disk_refuses_at_once(filled, once, monkeypatch, code):
+    """What the host says when it begins to write it need not say again."""
+    volume, node = filled
+
+    def refuse(*arguments):
+        ctypes.set_errno(code)
+        return -1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host, "_start", refuse)
+        with pytest.raises(OSError) as caught:
+            once(volume, "write", node, 0, b"new")
+    assert caught.value.errno == code
+    once(volume, "write", node, 20000, b"later")
+    assert len(contents(volume, b"old")) == 20005
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.ESPIPE])
+def test_a_host_that_cannot_begin_early(filled, once, monkeypatch, code):
+    volume, node = filled
+
+    def unable(*arguments):
+        ctypes.set_errno(code)
+        return -1
+
+    monkeypatch.setattr(host, "_start", unable)
+    once(volume, "write", node, 0, b"new")
+    monkeypatch.setattr(host, "_start", None)
+    once(volume, "write", node, 3, b"er")
+    assert contents(volume, b"old").startswith(b"newero")
 
 
 def test_one_of_many_syncs_fails(volume, once, monkeypatch):
