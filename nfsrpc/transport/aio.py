@@ -14,7 +14,7 @@ from typing import Any, Self
 from nfsrpc.auth.base import Credential
 from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.errors import Disconnected, RpcError
-from nfsrpc.rpc.security import Answer, CallAuth, ControlCall
+from nfsrpc.rpc.security import Answer, CallAuth, ControlCall, Handshake
 from nfsrpc.xdr import Procedure
 
 from .client import REFRESHES
@@ -92,12 +92,15 @@ class AsyncClient(ABC):
             steps = session.handshake(procedure.program, procedure.version)
             if steps is None:
                 return
-            answer: Answer | None = None
+            answer: Answer | RpcError | None = None
             while True:
                 control = await self._loop.run_in_executor(None, _step, steps, answer)
                 if control is None:
                     return
-                answer = await self._control(control)
+                try:
+                    answer = await self._control(control)
+                except RpcError as refused:
+                    answer = refused
 
     async def _control(self, control: ControlCall) -> Answer:
         call = self._open(control.procedure, control.args, lambda: control.auth, self._timeout)
@@ -185,10 +188,11 @@ class AsyncClient(ABC):
         """Give up all descriptors."""
 
 
-def _step(steps: Any, answer: Answer | None) -> ControlCall | None:
+def _step(steps: Handshake, answer: Answer | RpcError | None) -> ControlCall | None:
     """The next call of a handshake, None at its end. A StopIteration cannot travel through a future."""
     try:
-        control: ControlCall = next(steps) if answer is None else steps.send(answer)
+        if answer is None:
+            return next(steps)
+        return steps.throw(answer) if isinstance(answer, RpcError) else steps.send(answer)
     except StopIteration:
         return None
-    return control
