@@ -102,9 +102,10 @@ class ContextTable:
 
     def find(self, handle: bytes) -> Context | None:
         """The established context called `handle`."""
-        context = self._living(self._contexts.get(handle))
-        if context is not None:
-            self._contexts.move_to_end(handle)
+        context = self._contexts.get(handle)
+        if context is None or context.expires <= self._clock():
+            return self._living(context)
+        self._contexts.move_to_end(handle)
         return context
 
     def _living(self, context: Context | None) -> Context | None:

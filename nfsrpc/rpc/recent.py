@@ -6,53 +6,51 @@ before authentication, and get the very reply they got the first time. Nothing l
 the address and port that it went to before.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from hashlib import blake2b
 
 from .later import Later
 from .message import Refusal
 from .security import Peer
 
 _KEPT = 1024
-"""Replies kept: what a busy server answers within some retransmission intervals."""
-_BYTES = 4 << 20
-
-_Key = tuple[bytes, Peer]
+"""Messages kept: what a busy server answers within some retransmission intervals."""
+_BYTES = 8 << 20
 
 
 class RecentReplies:
-    """The replies to the last messages of single-use flavours, bounded by number and by bytes."""
+    """The last messages of single-use flavours and the replies to them, bounded by number and by bytes."""
 
     def __init__(self, kept: int = _KEPT, size: int = _BYTES) -> None:
         self._kept = kept
         self._size = size
         self._held = 0
-        self._replies: OrderedDict[_Key, bytes] = OrderedDict()
-        self._open: dict[tuple[bytes, Peer], _Key] = {}
+        self._under_way: set[tuple[bytes, Peer]] = set()
+        self._replies: dict[tuple[bytes, Peer], bytes] = {}
+        """In the order in which they were given."""
 
     def admit(self, message: bytes, peer: Peer) -> None:
         """Return for a message that is new; raise `Refusal` with the old reply, or with none while it is under way."""
-        key = blake2b(message, digest_size=16).digest(), peer
-        if key in self._replies:
-            self._replies.move_to_end(key)
-            raise Refusal(self._replies[key])
-        if (message, peer) in self._open:
-            raise Refusal(None)
-        self._open[message, peer] = key
+        key = message, peer
+        reply = self._replies.get(key)
+        if reply is not None or key in self._under_way:
+            raise Refusal(reply)
+        self._under_way.add(key)
 
     def settle(self, batch: Sequence[tuple[bytes, Peer]], replies: Sequence[list[bytes] | Later | None]) -> None:
         """The calls of `batch` have ended, however: keep the replies to those that were admitted."""
-        if not self._open:
+        under_way = self._under_way
+        if not under_way:
             return
-        for place, reply in zip(batch, replies, strict=True):
-            key = self._open.pop((place[0], place[1]), None)
-            if key is not None and type(reply) is list:
-                self._keep(key, b"".join(reply))
+        for key, reply in zip(batch, replies, strict=True):
+            if key in under_way:
+                under_way.remove(key)
+                if type(reply) is list:
+                    self._keep(key, b"".join(reply))
 
-    def _keep(self, key: _Key, reply: bytes) -> None:
-        self._replies[key] = reply
-        self._held += len(reply)
-        while len(self._replies) > self._kept or self._held > self._size:
-            _, gone = self._replies.popitem(last=False)
-            self._held -= len(gone)
+    def _keep(self, key: tuple[bytes, Peer], reply: bytes) -> None:
+        replies = self._replies
+        replies[key] = reply
+        self._held += len(reply) + len(key[0])
+        while len(replies) > self._kept or self._held > self._size:
+            oldest = next(iter(replies))
+            self._held -= len(replies.pop(oldest)) + len(oldest[0])
