@@ -108,7 +108,7 @@ def capture(namespace, make_server, kernel_client, need_commands, tmp_path):
     return path
 
 
-def test_tshark_and_we_read_the_same(capture):
+def test_tshark_and_scapy_and_we_read_the_same(capture):
     assert tshark(capture, "_ws.malformed || _ws.expert.severity == error", "frame.number", "_ws.col.Info") == []
     dissection = Dissection(Programs())
     with capture.open("rb") as stream:
@@ -141,6 +141,7 @@ def test_tshark_and_we_read_the_same(capture):
     procedures = {d.exchange.procedure for d in exchanges if d.program == "nfs"}
     assert procedures >= {0, 1, 2, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17}
     assert {d.program for d in exchanges} >= {"nfs", "mount", "portmap", "rpcbind"}
+    scapy_knows_every_byte(capture)
 
 
 def number(values):
@@ -163,25 +164,50 @@ def compare(told, found, compared):
         compared[name] += len(told.get(name, ()))
 
 
-def test_scapy_leaves_no_byte_unknown(capture):
-    pytest.importorskip("scapy")
-    script = """
+SCAPY = """
 import sys
 from scapy.all import Raw, TCPSession, sniff
 from nfsrpc.packets import scapy as rpc
-unknown, messages = set(), 0
+unknown, messages, missed = set(), 0, 0
 def look(packet):
-    global messages
+    global messages, missed
     if rpc.Rpc in packet:
         messages += 1
-        if Raw in packet:
+        reply = packet.getlayer(rpc.RpcReply)
+        if Raw in packet and reply is not None and reply.prog == -1:
+            missed += 1
+        elif Raw in packet:
             unknown.add(packet.summary())
 sniff(offline=sys.argv[1], session=TCPSession, prn=look, store=False)
-print(messages, *unknown, sep="\\n")
+print(messages, missed, *unknown, sep="\\n")
 """
-    command = [sys.executable, "-W", "ignore", "-c", script, capture]
+
+
+def scapy_knows_every_byte(capture):
+    command = [sys.executable, "-W", "ignore", "-c", SCAPY, capture]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
-    messages, *unknown = done.stdout.splitlines()
+    messages, missed, *unknown = done.stdout.splitlines()
     assert int(messages) > 500
+    # Scapy gives up a stream whose segments the capture holds out of order; replies to such calls stay unknown to it.
+    assert int(missed) < int(messages) / 50
     assert unknown == []
+
+
+def test_an_interface_is_read_live(namespace, make_server, need_commands):
+    need_commands("rpcinfo")
+    make_server(namespace=namespace, port=2049)
+    command = [sys.executable, "-m", "nfsrpc", "dump", "-i", "lo", "-c", "1", "--procedure", "NULL", "--program", "nfs"]
+    listener = namespace.popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while listener.poll() is None:
+            assert namespace.run("rpcinfo", "-u", "127.0.0.1", "100003", "2").returncode == 0
+        said, trouble = listener.communicate(timeout=30)
+    finally:
+        listener.kill()
+        listener.wait()
+    if "Operation not permitted" in trouble:
+        pytest.skip("packets cannot be captured here")
+    assert trouble == ""
+    assert " > 127.0.0.1:2049 udp " in said
+    assert "nfs NULL = OK" in said

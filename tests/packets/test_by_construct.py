@@ -58,7 +58,7 @@ def same(declared, data, value):
     assert declared.build(parsed) == data
 
 
-@pytest.mark.parametrize(("values", "described", "procedure", "key"), procedures())
+@pytest.mark.parametrize(("values", "described", "procedure", "key"), list(procedures()))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_arguments_and_results(values, described, procedure, key, data):
