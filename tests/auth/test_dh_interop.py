@@ -161,6 +161,52 @@ def test_a_glibc_server_refuses_what_is_too_old(machine: Machine) -> None:
     assert refused.value.stat == 1
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_commands_with_nothing_but_their_defaults(machine: Machine, workers: int) -> None:
+    """/etc/publickey, the keyserv's own socket, netnames from the machine's names: serve --sec dh, and ?sec=dh."""
+    upper, work = machine.directory / f"upper{workers}", machine.directory / f"work{workers}"
+    upper.mkdir()
+    work.mkdir()
+    options = f"lowerdir=/etc,upperdir={upper},workdir={work}"
+    if machine.run("mount", "-t", "overlay", "overlay", "-o", options, "/etc").returncode:
+        pytest.skip("this machine has no overlay file system to put an /etc/publickey into")
+    try:
+        machine.run("cp", str(machine.keys), "/etc/publickey")
+        _serve_and_call(machine, workers)
+    finally:
+        machine.run("umount", "-l", "/etc")
+
+
+def _serve_and_call(machine: Machine, workers: int) -> None:
+    nfsrpc = [sys.executable, "-m", "nfsrpc"]
+    volume, ready = machine.directory / f"volume{workers}", machine.directory / f"ready{workers}"
+    assert machine.run(*nfsrpc, "mkfs", str(volume), "--mode", "1777").returncode == 0
+    command = [*nfsrpc, "serve", str(volume), "--as", "/v", "--sec", "dh", "--port", "0", "--no-portmap"]
+    command += ["--workers", str(workers), "--ready-file", str(ready)]
+    server = subprocess.Popen([*machine.enter, *command], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + _START_LIMIT
+        while not ready.exists():
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        url = f"nfs://127.0.0.1:{ready.read_text().strip()}/v"
+        secure = f"sec=dh&netname={SERVER}"
+        done = machine.run(*nfsrpc, "put", "/etc/publickey", f"{url}/f?{secure}", uid=1000)
+        assert done.returncode == 0, done.stderr
+        done = machine.run(*nfsrpc, "get", f"{url}/f?{secure}&proto=udp", "-", uid=1000)
+        assert done.stdout == machine.keys.read_text(), done.stderr
+        weaker = machine.run(*nfsrpc, "ls", url, uid=1000)
+        assert "AUTH_TOOWEAK" in weaker.stderr
+        stranger = machine.run(*nfsrpc, "ls", f"{url}?{secure}", uid=1001)
+        assert "the keyserv has no secret key of this user: give it one with `nfsrpc keylogin`" in stranger.stderr
+        nobody = machine.run(*nfsrpc, "ls", f"{url}?sec=dh", uid=1000)
+        assert "no public key is known for unix.127@example.com" in nobody.stderr
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
 THROUGH_KEYSERV = """
 import sys
 from nfsrpc.auth.dh import DhCredential
