@@ -31,10 +31,13 @@ class Interface:
             undo.pop_all()
 
     def frames(self) -> Iterator[Frame]:
-        """Frames as they pass. On the loopback interface each is seen coming and going: the second is left out."""
+        """Frames as they pass. On the loopback interface each is seen going and coming: the second is left out.
+
+        Going, they are in the order of their stream; coming, they have been through the queues of several processors.
+        """
         while True:
             data, address = self._socket.recvfrom(LARGEST_FRAME)
-            if address[3] == _LOOPBACK_TYPE and address[2] == _OUTGOING:
+            if address[3] == _LOOPBACK_TYPE and address[2] != _OUTGOING:
                 continue
             if address[3] in (_LOOPBACK_TYPE, _ETHERNET_TYPE):
                 yield Frame(time.time_ns(), _ETHERNET, data)

@@ -92,7 +92,9 @@ def test_call_headers(xid, program, version, procedure, cred, verf):
     parsed = hand.rpc_msg.parse(message)
     assert list(leaves(parsed)) == [xid, 0, 2, program, version, procedure, *cred, *verf]
     assert hand.rpc_msg.build(parsed) == message
-    assert decode_call(message)[:6] == (xid, program, version, procedure, cred, verf)
+    header = decode_call(message)
+    assert header[:6] == (xid, program, version, procedure, cred, verf)
+    assert (header.verifier_at, header.body) == (32 + len(cred.body) + -len(cred.body) % 4, len(message))
 
 
 REPLIES = {

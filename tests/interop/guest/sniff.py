@@ -23,7 +23,9 @@ def main(path):
                     frame, address = s.recvfrom(1 << 18)
                 except BlockingIOError:
                     break
-                if address[2] != PACKET_OUTGOING:  # on loopback each packet is seen twice
+                # On loopback each packet is seen twice. Those that go out are in the order of their stream; those
+                # that come in have been through the queues of several processors.
+                if address[2] == PACKET_OUTGOING:
                     now = time.time()
                     out.write(struct.pack("=IIII", int(now), int(now % 1 * 1e6), len(frame), len(frame)) + frame)
             if sys.stdin in readable:
