@@ -24,6 +24,9 @@ Stamp = tuple[int, int]
 """Seconds and microseconds since 1970."""
 
 _RECORD = Struct(">16s8sIIIQHH256s")
+_STAMP, _STAMP_AT = Struct(">II"), 24
+_WINDOW, _WINDOW_AT = Struct(">I"), 32
+_USED, _USED_AT = Struct(">Q"), 36
 _NICKNAME = Struct(">HH")
 _FLOOR = Struct(">16xII")
 _FREE = bytes(16)
@@ -61,15 +64,22 @@ class Conversations:
                 if stamp <= old[2:4]:
                     raise Rejected(auth_stat.AUTH_REJECTEDCRED)
                 tag = old[6]
+                self._move_on(place, stamp)
+                records.write(place, _WINDOW.pack(window), _WINDOW_AT)
             else:
                 if stamp <= _FLOOR.unpack_from(records.read(0)):
                     raise Rejected(auth_stat.AUTH_BADCRED)
                 place, tag = self._room(), secrets.randbelow(1 << 16)
-            name = netname.encode()
-            records.write(
-                place, _RECORD.pack(digest, key, *stamp, window, time.monotonic_ns(), tag, len(name), name)
-            )
+                name = netname.encode()
+                record = _RECORD.pack(digest, key, *stamp, window, time.monotonic_ns(), tag, len(name), name)
+                records.write(place, _FREE)
+                records.write(place, record[len(_FREE) :], len(_FREE))
+                records.write(place, digest)
         return _NICKNAME.pack(place, tag)
+
+    def _move_on(self, place: int, stamp: Stamp) -> None:
+        self._records.write(place, _STAMP.pack(*stamp), _STAMP_AT)
+        self._records.write(place, _USED.pack(time.monotonic_ns()), _USED_AT)
 
     def _room(self) -> int:
         """A free record, or that of the conversation that has been quiet longest."""
@@ -92,14 +102,12 @@ class Conversations:
         if not 0 < place < records.count:
             raise Rejected(auth_stat.AUTH_BADCRED)
         with records:
-            digest, key, sec, usec, window, _, found, length, name = _RECORD.unpack(records.read(place))
+            digest, key, *last, window, _, found, length, name = _RECORD.unpack(records.read(place))
             if digest == _FREE or found != tag:
                 raise Rejected(auth_stat.AUTH_BADCRED)
             conversation = Conversation(key, name[:length].decode(), window)
             stamp = read(conversation)
-            if stamp <= (sec, usec):
+            if stamp <= tuple(last):
                 raise Rejected(auth_stat.AUTH_REJECTEDVERF)
-            records.write(
-                place, _RECORD.pack(digest, key, *stamp, window, time.monotonic_ns(), tag, length, name)
-            )
+            self._move_on(place, stamp)
         return conversation, stamp

@@ -6,8 +6,8 @@ from nfsrpc.rpc.shared import SharedMemory
 class SharedRecords(SharedMemory):
     """`count` records of `size` bytes each; at first all bytes are zero. Made before the workers are forked.
 
-    Reading and writing is done with the lock held (``with records:``). A worker that dies
-    meanwhile gives the lock back; it may leave one record half written, which its owner must notice.
+    Reading and writing is done with the lock held (``with records:``). A worker that dies meanwhile gives the
+    lock back, so owners write what a record is found by last.
     """
 
     def __init__(self, count: int, size: int) -> None:
@@ -20,10 +20,10 @@ class SharedRecords(SharedMemory):
         start = place * self.size
         return self.memory[start : start + self.size]
 
-    def write(self, place: int, record: bytes) -> None:
-        """Put `record`, which may be shorter than `size`, at `place`."""
-        start = place * self.size
-        self.memory[start : start + len(record)] = record
+    def write(self, place: int, part: bytes, at: int = 0) -> None:
+        """Put `part` of a record, which begins at byte `at` of it, into that at `place`."""
+        start = place * self.size + at
+        self.memory[start : start + len(part)] = part
 
     def find(self, start: bytes) -> int | None:
         """The place of the first record that begins with `start`."""

@@ -45,7 +45,9 @@ class Shorthands:
             (last,) = _NEXT.unpack_from(records.read(0))
             place = last % (records.count - 1) + 1
             token = _PLACE.pack(place) + secrets.token_bytes(_TOKEN - _PLACE.size)
-            records.write(place, _HEAD.pack(token, _host(host), len(credential)) + credential)
+            records.write(place, bytes(_TOKEN))
+            records.write(place, (_HEAD.pack(token, _host(host), len(credential)) + credential)[_TOKEN:], _TOKEN)
+            records.write(place, token)
             records.write(0, _NEXT.pack(place))
         return token
 
