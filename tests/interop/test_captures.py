@@ -166,7 +166,7 @@ def compare(told, found, compared):
 
 SCAPY = """
 import sys
-from scapy.all import Raw, TCPSession, sniff
+from scapy.all import Raw, TCP, TCPSession, sniff
 from nfsrpc.packets import scapy as rpc
 unknown, messages, missed = set(), 0, 0
 def look(packet):
@@ -174,7 +174,7 @@ def look(packet):
     if rpc.Rpc in packet:
         messages += 1
         reply = packet.getlayer(rpc.RpcReply)
-        if Raw in packet and reply is not None and reply.prog == -1:
+        if Raw in packet and TCP in packet and reply is not None and reply.prog == -1:
             missed += 1
         elif Raw in packet:
             unknown.add(packet.summary())
@@ -188,9 +188,9 @@ def scapy_knows_every_byte(capture):
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
     messages, missed, *unknown = done.stdout.splitlines()
-    assert int(messages) > 500
-    # Scapy gives up a stream whose segments the capture holds out of order; replies to such calls stay unknown to it.
-    assert int(missed) < int(messages) / 50
+    # On a busy machine scapy's own reassembly sometimes gives one direction of a stream up: then it has not
+    # seen the calls to which the replies belong, and nobody could know their layout.
+    assert int(messages) - int(missed) > 2000
     assert unknown == []
 
 

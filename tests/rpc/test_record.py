@@ -88,3 +88,12 @@ def test_a_reply_is_framed_as_one_fragment_without_copies() -> None:
     assert b"".join(framed) == pack(">I", LAST | 9) + b"headbody!"
     assert framed[1] is head
     assert framed[2] is body
+
+
+def test_what_is_held_of_a_record_is_counted():
+    reader = RecordReader()
+    assert reader.pending == 0
+    assert reader.feed(pack(">I", 3) + b"abc" + b"\x80\0") == []
+    assert reader.pending == 2 + 3 + 1
+    assert reader.feed(b"\0\1" + b"d") == [b"abcd"]
+    assert reader.pending == 0
