@@ -95,6 +95,8 @@ class Binding:
         such a call is answered SYSTEM_ERR.
     history
         Where the calls of `once` are remembered that have no unit of work.
+    tls_required
+        Refuse calls in clear text (AUTH_TOOWEAK), procedure 0 excepted: it is how one asks for TLS.
     """
 
     service: Service
@@ -102,6 +104,7 @@ class Binding:
     once: frozenset[int] = frozenset()
     failure: Callable[[Procedure, OSError], Any] | None = None
     history: History | None = None
+    tls_required: bool = False
 
 
 def at_most_once(service: Service, history: History, idempotent: Collection[int] = ()) -> Binding:
@@ -140,6 +143,7 @@ class _Target(NamedTuple):
     once: bool
     history: History | None
     row: int
+    guarded: bool
 
 
 class Dispatcher:
@@ -175,6 +179,7 @@ class Dispatcher:
                     number in binding.once,
                     binding.history if number in binding.once else None,
                     self._recorder.row(procedure),
+                    binding.tls_required and number != 0,
                 )
 
     def turn(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Reply]:
@@ -227,6 +232,8 @@ class Dispatcher:
         target = self._targets.get((header.program, header.version, header.procedure))
         if target is None:
             raise Refusal(self._unavailable(header, accept))
+        if target.guarded and peer.tls is None:
+            raise Refusal(auth_error(header.xid, auth_stat.AUTH_TOOWEAK))
         if accept.seal is None:
             return Call(peer, accept, accept.principal, header.xid, target, message, header.body, self._deadline)
         try:

@@ -36,12 +36,15 @@ class Peer(NamedTuple):
     """The other end: numeric host and port, and the netid it came by (``udp``, ``tcp``, ``udp6``, ``tcp6``).
 
     Over a UNIX socket (``local``) host is ``local``, and `uid` the user at the other end, as the kernel says.
+    `tls` is None for clear text; inside TLS the name in the host's certificate, "" if it has shown none: it
+    says which host calls, never which user (RFC 9289 §5.2).
     """
 
     host: str
     port: int
     netid: str
     uid: int | None = None
+    tls: str | None = None
 
     @property
     def is_loopback(self) -> bool:

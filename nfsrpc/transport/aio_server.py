@@ -4,6 +4,7 @@ One process, no store: what needs workers, upgrades and durable changes is `nfsr
 """
 
 import asyncio
+import ssl
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from functools import partial
@@ -14,11 +15,11 @@ from nfsrpc.auth import Authenticator, NoneAuthenticator, SysAuthenticator
 from nfsrpc.rpc.dispatch import Binding
 from nfsrpc.rpc.dispatch_async import AsyncDispatcher
 from nfsrpc.rpc.errors import RecordError
-from nfsrpc.rpc.record import RecordReader, frame
 from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .endpoints import Endpoint, bind
+from .tls import ServerStream, TlsFailed
 
 _DRAIN = 5.0
 """Seconds that `close` gives running handlers to end."""
@@ -28,7 +29,7 @@ class AsyncServer:
     """Programs served on one UDP and TCP port; an asynchronous context manager.
 
     The port is bound at once (0: a free one; `PortInUse`, OSError as `nfsrpc.transport.endpoints.bind`
-    says), and served from `start` to `close`.
+    says), and served from `start` to `close`. `tls` as for `nfsrpc.transport.server.Server`.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class AsyncServer:
         port: int = 0,
         limits: Limits = DEFAULT_LIMITS,
         flavors: Iterable[Authenticator] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self.tls = tls
         own = (NoneAuthenticator(), SysAuthenticator()) if flavors is None else flavors
         self.dispatcher = AsyncDispatcher(bindings, own, limits)
         self.limits = limits
@@ -140,7 +143,7 @@ class _Stream(asyncio.Protocol):
 
     def __init__(self, server: AsyncServer) -> None:
         self._server = server
-        self._reader = RecordReader(server.limits)
+        self._stream = ServerStream(server.limits, server.tls)
         self._calls: deque[bytes] = deque()
         self._running = 0
         self._congested = False
@@ -166,10 +169,14 @@ class _Stream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._touch()
         try:
-            self._calls.extend(self._reader.feed(data))
-        except RecordError:
+            self._calls.extend(self._stream.feed(data))
+        except (RecordError, TlsFailed):
             self._ended = True
-        self._ended = self._ended or self._reader.broken
+        if urgent := self._stream.urgent():
+            self._transport.write(b"".join(urgent))
+        if self._peer.tls is None and self._stream.tls is not None:
+            self._peer = self._peer._replace(tls=self._stream.tls)
+        self._ended = self._ended or self._stream.broken
         self._go_on()
 
     def _go_on(self) -> None:
@@ -189,7 +196,7 @@ class _Stream(asyncio.Protocol):
         try:
             reply = await self._server.dispatcher.answer(message, self._peer)
             if reply is not None and not self._transport.is_closing():
-                self._transport.write(b"".join(frame(reply)))
+                self._transport.write(b"".join(self._stream.seal(reply)))
         finally:
             self._running -= 1
             if not self._transport.is_closing():

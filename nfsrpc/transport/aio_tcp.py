@@ -20,19 +20,28 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 from .address import SocketAddress, open_socket, resolve
 from .aio import AsyncClient
 from .client import CALL_TIMEOUT, CONNECT_TIMEOUT
+from .tls import Channel, ClientTls, TlsFailed, start_tls_async
 
 
 class _Stream(asyncio.Protocol):
     """One connection of a client."""
 
-    def __init__(self, client: "AsyncTcpClient", limits: Limits) -> None:
+    def __init__(self, client: "AsyncTcpClient", limits: Limits, channel: Channel | None) -> None:
         self._client = client
         self._reader = RecordReader(limits)
+        self._channel = channel
+
+    def seal(self, data: bytes) -> bytes:
+        """`data` as it travels."""
+        if self._channel is None:
+            return data
+        self._channel.write(data)
+        return self._channel.take()
 
     def data_received(self, data: bytes) -> None:
         try:
-            messages = self._reader.feed(data)
-        except RecordError as broken:
+            messages = self._reader.feed(data if self._channel is None else self._channel.feed(data))
+        except (RecordError, TlsFailed) as broken:
             self._client._broken(self, broken)
             return
         self._client._arrived(messages)
@@ -60,7 +69,10 @@ class AsyncTcpClient(AsyncClient):
         connect_timeout: float,
         source_ports: Iterable[int],
         serves: AsyncDispatcher | None,
+        tls: ClientTls | None,
     ) -> None:
+        self._host = host
+        self._tls = tls
         super().__init__(host, table, credential, timeout)
         self._addresses = deque(addresses)
         self._policy = policy
@@ -102,8 +114,10 @@ class AsyncTcpClient(AsyncClient):
         try:
             async with asyncio.timeout(self._connect_timeout):
                 await self._loop.sock_connect(sock, to.address)
+                tls = self._tls
+                channel = None if tls is None else await start_tls_async(sock, tls, self._host, self._limits)
             self._transport, self._stream = await self._loop.create_connection(
-                lambda: _Stream(self, self._limits), sock=sock
+                lambda: _Stream(self, self._limits, channel), sock=sock
             )
         except TimeoutError:
             sock.close()
@@ -126,8 +140,8 @@ class AsyncTcpClient(AsyncClient):
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self._transport is not None and unsent:
-            self._transport.write(b"".join(unsent))
+        if self._transport is not None and self._stream is not None and unsent:
+            self._transport.write(self._stream.seal(b"".join(unsent)))
 
     def _arrived(self, messages: list[bytes]) -> None:
         for message in messages:
@@ -142,10 +156,10 @@ class AsyncTcpClient(AsyncClient):
 
     async def _answer(self, serves: AsyncDispatcher, message: bytes) -> None:
         reply = await serves.answer(message, self._addresses[0].as_peer("tcp"))
-        if reply is not None and self._transport is not None:
-            self._transport.write(b"".join(frame(reply)))
+        if reply is not None and self._transport is not None and self._stream is not None:
+            self._transport.write(self._stream.seal(b"".join(frame(reply))))
 
-    def _broken(self, stream: _Stream, broken: RecordError) -> None:
+    def _broken(self, stream: _Stream, broken: RpcError) -> None:
         self._drop()
         self._fail_all(broken)
 
@@ -176,6 +190,9 @@ class AsyncTcpClient(AsyncClient):
             while len(self._table) and not self._closed:
                 try:
                     await self._attempt()
+                except TlsFailed as refused:
+                    self._fail_all(refused)
+                    break
                 except RpcError as refused:
                     self._table.note(str(refused))
                     self._addresses.rotate(-1)
@@ -214,6 +231,7 @@ async def connect_tcp(
     policy: RetryPolicy = AT_LEAST_ONCE,
     source_ports: Iterable[int] = (),
     serves: AsyncDispatcher | None = None,
+    tls: ClientTls | None = None,
 ) -> AsyncTcpClient:
     """An asyncio client, connected to `host` and `port` over TCP; arguments and errors as the blocking one's."""
     loop = asyncio.get_running_loop()
@@ -228,6 +246,7 @@ async def connect_tcp(
         connect_timeout=connect_timeout,
         source_ports=source_ports,
         serves=serves,
+        tls=tls,
     )
     await client.connect()
     return client

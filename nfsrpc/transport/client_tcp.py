@@ -21,6 +21,7 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import SocketAddress, open_socket, resolve
 from .client import CALL_TIMEOUT, CONNECT_TIMEOUT, Client
+from .tls import Channel, ClientTls, TlsFailed, start_tls
 from .waker import Waker
 
 _CHUNK = 1 << 18
@@ -56,7 +57,11 @@ class TcpClient(Client):
         source_ports: Iterable[int] = (),
         clock: Callable[[], float] = time.monotonic,
         serves: Dispatcher | None = None,
+        tls: ClientTls | None = None,
     ) -> None:
+        self._host = host
+        self._tls = tls
+        self._channel: Channel | None = None
         super().__init__(host, table, credential, timeout, clock, serves)
         self._addresses = deque(addresses)
         self._limits = limits
@@ -99,7 +104,7 @@ class TcpClient(Client):
     def _send(self, call: PendingCall) -> None:
         if not self._up:
             return
-        self._unsent.extend(map(memoryview, frame([call.message])))
+        self._queue([call.message])
         if self._holding_back and len(self._unsent) < _HELD_BACK:
             self._holding_back = False
             return
@@ -111,8 +116,15 @@ class TcpClient(Client):
 
     def _say(self, parts: list[bytes]) -> None:
         if self._up:
-            self._unsent.extend(map(memoryview, frame(parts)))
+            self._queue(parts)
             self._flush()
+
+    def _queue(self, parts: list[bytes]) -> None:
+        framed = frame(parts)
+        if self._channel is not None:
+            self._channel.write(b"".join(framed))
+            framed = [self._channel.take()]
+        self._unsent.extend(map(memoryview, framed))
 
     def _hold_back(self) -> None:
         self._holding_back = True
@@ -165,8 +177,8 @@ class TcpClient(Client):
             self._lost(f"{self.peer} closed the connection")
             return []
         try:
-            messages = self._reader.feed(data)
-        except RecordError:
+            messages = self._reader.feed(data if self._channel is None else self._channel.feed(data))
+        except (RecordError, TlsFailed):
             with self._turn_over:
                 self._drop()
             raise
@@ -232,7 +244,28 @@ class TcpClient(Client):
         if outcome not in (errno.EINPROGRESS, errno.EWOULDBLOCK):
             self._end_attempt(outcome)
 
+    def _protect(self) -> int:
+        """Take the new connection into TLS, if that is wanted; 0, or the errno that says why the attempt has failed.
+
+        `TlsFailed` ends the pending calls: they are never sent in clear text instead.
+        """
+        if self._tls is None:
+            return 0
+        assert self._sock is not None
+        try:
+            self._channel = start_tls(self._sock, self._tls, self._host, self._limits, self._connect_timeout)
+        except TlsFailed:
+            with self._turn_over:
+                self._drop()
+            raise
+        except TimeoutError:
+            return errno.ETIMEDOUT
+        except OSError as broken:
+            return broken.errno or errno.ECONNRESET
+        return 0
+
     def _end_attempt(self, outcome: int) -> None:
+        outcome = outcome or self._protect()
         with self._turn_over:
             if outcome == 0:
                 self._up = True
@@ -297,13 +330,15 @@ def connect_tcp(
     policy: RetryPolicy = AT_LEAST_ONCE,
     source_ports: Iterable[int] = (),
     serves: Dispatcher | None = None,
+    tls: ClientTls | None = None,
 ) -> TcpClient:
     """A blocking client, connected to the server at `host` (name, IPv4 or IPv6 address) and `port`, over TCP.
 
     `timeout` is what a call may take in seconds unless it says otherwise, `connect_timeout` what
     the connection may take; `policy` paces re-connection, `MAYBE` forbids to send a call twice;
-    `source_ports` are the local ports to try first, `serves` is what the server may call.
-    Raises `HostUnknown`, `Disconnected` where nothing listens, `RpcTimeout` where nothing answers.
+    `source_ports` are the local ports to try first, `serves` is what the server may call,
+    `tls` protects the connection, or `TlsFailed` is raised. Raises `HostUnknown`, `Disconnected` where
+    nothing listens, `RpcTimeout` where nothing answers.
     """
     own = NoneCredential() if credential is None else credential
     return TcpClient(
@@ -318,4 +353,5 @@ def connect_tcp(
         connect_timeout=connect_timeout,
         source_ports=source_ports,
         serves=serves,
+        tls=tls,
     )

@@ -2,13 +2,15 @@
 
 import logging
 import socket
+import ssl
 import time
 from collections import deque
 
 from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.rpc.errors import RecordError
-from nfsrpc.rpc.record import RecordReader, frame
 from nfsrpc.xdr import Limits
+
+from .tls import ServerStream, TlsFailed
 
 _log = logging.getLogger(__name__)
 _READ = 1 << 16
@@ -24,7 +26,7 @@ class Connection:
     `expects` is the loop's own note of the readiness it waits for.
     """
 
-    def __init__(self, sock: socket.socket, peer: Peer, limits: Limits) -> None:
+    def __init__(self, sock: socket.socket, peer: Peer, limits: Limits, tls: ssl.SSLContext | None = None) -> None:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -33,7 +35,7 @@ class Connection:
         self.calls: deque[bytes] = deque()
         self.expects = 0
         self._limits = limits
-        self._reader = RecordReader(limits)
+        self._stream = ServerStream(limits, tls)
         self._out: deque[bytes] = deque()
         self._unsent = 0
         self._ended = False
@@ -76,20 +78,28 @@ class Connection:
             self._ended = True
             return
         try:
-            self.calls.extend(self._reader.feed(data))
-        except RecordError as error:
+            self.calls.extend(self._stream.feed(data))
+        except (RecordError, TlsFailed) as error:
             _log.info("%s: %s", self.peer, error)
-        self._ended = self._reader.broken
-        if not self._reader.pending:
+            self._ended = True
+        if urgent := self._stream.urgent():
+            self._queue(urgent)
+            self.flush()
+        if self.peer.tls is None and self._stream.tls is not None:
+            self.peer = self.peer._replace(tls=self._stream.tls)
+        self._ended = self._ended or self._stream.broken
+        if not self._stream.pending:
             self._record_since = None
         elif self._record_since is None or self.calls:
             self._record_since = time.monotonic()
 
     def reply(self, _origin: None, parts: list[bytes]) -> None:
         """Queue one reply, as one record of one fragment; `flush` sends."""
-        framed = frame(parts)
-        self._out.extend(framed)
-        self._unsent += sum(map(len, framed))
+        self._queue(self._stream.seal(parts))
+
+    def _queue(self, parts: list[bytes]) -> None:
+        self._out.extend(parts)
+        self._unsent += sum(map(len, parts))
 
     def flush(self) -> None:
         """Send what the peer will take now."""

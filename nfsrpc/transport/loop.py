@@ -4,6 +4,7 @@ import errno
 import logging
 import selectors
 import socket
+import ssl
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
@@ -50,7 +51,9 @@ class Loop:
         turn: Turn,
         limits: Limits = DEFAULT_LIMITS,
         local: Sequence[socket.socket] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self._turn = turn
         self._limits = limits
         self._selector = selectors.DefaultSelector()
@@ -224,7 +227,7 @@ class Loop:
             self._close(next(other for other in self._connections if other.peer.host == peer.host))
         elif len(self._connections) >= self._limits.connections:
             self._close(next(iter(self._connections)))
-        connection = Connection(sock, peer, self._limits)
+        connection = Connection(sock, peer, self._limits, self._tls)
         self._connections[connection] = time.monotonic()
         self._per_host[peer.host] += 1
         self._expect(connection, _READ)

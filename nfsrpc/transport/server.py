@@ -1,6 +1,7 @@
 """Serving programs: addresses, workers and a dispatcher put together."""
 
 import os
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 
@@ -28,7 +29,8 @@ class Server:
     `flavors` are the flavours of authentication taken (AUTH_NONE and AUTH_SYS
     unless given); what their workers share must be made before they are forked.
     Sockets of a predecessor (see `Inheritance`), or of systemd for the same port, are
-    used instead of new ones.
+    used instead of new ones. With `tls` (`nfsrpc.transport.tls.server_context`) TCP connections may be
+    protected as RFC 9289 says; bindings say whether they must be.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Server:
         limits: Limits = DEFAULT_LIMITS,
         flavors: Iterable[Authenticator] | None = None,
         inheritance: Inheritance | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self._inheritance = Inheritance() if inheritance is None else inheritance
         self.succeeded = False
         """Whether `run` ended because a successor serves on."""
@@ -89,6 +93,7 @@ class Server:
             [mine for endpoints in self._endpoints for mine in _share(endpoints, worker, self._workers)],
             turn,
             self._limits,
+            tls=self._tls,
         )
 
     def loop(self, worker: int = 0) -> Loop:

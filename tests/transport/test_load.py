@@ -1,6 +1,7 @@
 """Many connections, a lossy network and workers that are killed: every call ends, none runs twice."""
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -113,6 +114,7 @@ def resident(pid: int) -> int:
 def test_every_call_ends_and_none_runs_twice(tmp_path, tcp, udp, seconds, pause):
     script, journal = tmp_path / "server.py", tmp_path / "journal"
     script.write_text(textwrap.dedent(SERVER))
+    gc.collect()
     before = descriptors()
     server = subprocess.Popen(
         [sys.executable, str(script), str(journal)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -134,7 +136,7 @@ def test_every_call_ends_and_none_runs_twice(tmp_path, tcp, udp, seconds, pause)
     assert set(load.failed) <= {RemoteSystemError, RpcTimeout}
     assert kills > 0
     assert len(load.answered) > 10 * tcp / 5
-    assert descriptors() == before
+    assert descriptors() <= before
     assert large < small + 4096
 
 

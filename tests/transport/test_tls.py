@@ -1,0 +1,277 @@
+"""RPC-with-TLS (RFC 9289): probe, handshake, certificates, policy, and bytes slipped in behind the probe."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_client, FILEREADWRITE_2_service, readargs
+from nfsrpc.rpc.dispatch import Binding
+from nfsrpc.rpc.errors import AuthRefused, RpcError
+from nfsrpc.rpc.retry import MAYBE
+from nfsrpc.transport import Server
+from nfsrpc.transport.aio_server import AsyncServer
+from nfsrpc.transport.aio_tcp import connect_tcp as connect_async
+from nfsrpc.transport.client_tcp import connect_tcp
+from nfsrpc.transport.client_udp import connect_udp
+from nfsrpc.transport.tls import ClientTls, TlsFailed, client_context, server_context
+
+
+def w(*values: int) -> bytes:
+    return struct.pack(f">{len(values)}I", *values)
+
+
+def record(message: bytes) -> bytes:
+    return w(0x80000000 | len(message)) + message
+
+
+PROBE = w(7, 0, 2, 9999, 2, 0, 7, 0, 0, 0)
+STARTTLS = bytes.fromhex("00000007 00000001 00000000 00000000 00000008 5354415254544c53 00000000")
+NULL = w(8, 0, 2, 9999, 2, 0, 0, 0, 0, 0)
+BADCRED = w(1, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, certificates of a server (localhost) and a client that it signed, and a stranger's."""
+    if shutil.which("openssl") is None:
+        pytest.skip("not on this machine: openssl")
+    place = tmp_path_factory.mktemp("keys")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=place, check=True, capture_output=True, timeout=60)
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    for name in ("ca", "stranger"):
+        openssl("req", "-x509", *curve, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    for name in ("server", "client"):
+        (place / f"{name}.ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}.example")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-extfile", f"{name}.ext", "-out", f"{name}.pem", "-days", "9")  # fmt: skip
+    return place
+
+
+class Who(FILEREADWRITE_2_service):
+    """READ says what the server knows of the caller's TLS."""
+
+    def WRITE(self, arg, call):
+        return None
+
+    def READ(self, arg, call):
+        return repr(call.peer.tls).encode() * max(1, arg.length)
+
+
+Start = Callable[..., int]
+
+
+@pytest.fixture(params=["loop", "asyncio"])
+def start(request, keys: Path) -> Iterator[Start]:
+    """Serve with TLS, from the readiness loop or from asyncio; the port."""
+    ends: list[Callable[[], Any]] = []
+
+    def context(mutual: bool) -> ssl.SSLContext:
+        return server_context(str(keys / "server.pem"), str(keys / "server.key"), str(keys / "ca.pem"), mutual)
+
+    def start(*, tls: bool = True, required: bool = False, mutual: bool = False) -> int:
+        binding = Binding(Who(), tls_required=required)
+        secure = context(mutual) if tls else None
+        if request.param == "loop":
+            server = Server(lambda: [binding], [("127.0.0.1", 0)], tls=secure)
+            loop = server.loop()
+            thread = threading.Thread(target=loop.run)
+            thread.start()
+            ends.extend((loop.stop, thread.join, server.close))
+            return server.ports[0]
+        ours = AsyncServer([binding], tls=secure)
+        events = asyncio.new_event_loop()
+        thread = threading.Thread(target=events.run_forever)
+        thread.start()
+        asyncio.run_coroutine_threadsafe(ours.start(), events).result(20)
+        ends.extend((
+            lambda: asyncio.run_coroutine_threadsafe(ours.close(), events).result(20),
+            lambda: events.call_soon_threadsafe(events.stop),
+            thread.join,
+            events.close,
+        ))
+        return ours.port
+
+    yield start
+    for end in ends:
+        end()
+
+
+def tls(keys: Path, own: str | None = None, authority: str = "ca") -> ClientTls:
+    files = () if own is None else (str(keys / f"{own}.pem"), str(keys / f"{own}.key"))
+    return ClientTls(client_context(str(keys / f"{authority}.pem"), *files), 9999, 2)
+
+
+def read_blocking(port: int, length: int = 1, **options: Any) -> bytes:
+    with connect_tcp("127.0.0.1", port, timeout=20, **options) as client:
+        return FILEREADWRITE_2_client(client).READ(readargs(1, 0, length))
+
+
+def read_async(port: int, length: int = 1, **options: Any) -> bytes:
+    async def run() -> bytes:
+        async with await connect_async("127.0.0.1", port, timeout=20, **options) as client:
+            return await FILEREADWRITE_2_client(client).READ(readargs(1, 0, length))
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(params=[read_blocking, read_async], ids=["blocking", "asyncio"])
+def read(request) -> Callable[..., bytes]:
+    return request.param
+
+
+def test_calls_inside_tls(start, keys, read):
+    port = start()
+    assert read(port) == b"None"
+    assert read(port, tls=tls(keys)) == b"''"
+    assert read(port, tls=tls(keys, "client")) == b"'client.example'"
+    assert read(port, 100, tls=tls(keys)) == b"''" * 100
+
+
+def test_required_tls_refuses_clear_text(start, keys, read):
+    port = start(required=True)
+    with pytest.raises(AuthRefused) as refused:
+        read(port)
+    assert refused.value.stat == 5
+    assert read(port, tls=tls(keys)) == b"''"
+    with connect_udp("127.0.0.1", port, timeout=20) as client, pytest.raises(AuthRefused):
+        FILEREADWRITE_2_client(client).READ(readargs(1, 0, 1))
+
+
+def test_mutual_tls_wants_a_certificate_of_the_authority(start, keys, read):
+    port = start(mutual=True)
+    assert read(port, tls=tls(keys, "client")) == b"'client.example'"
+    for own in (None, "stranger"):
+        with pytest.raises(RpcError):
+            read(port, tls=tls(keys, own), policy=MAYBE)
+
+
+def test_a_client_that_wants_tls_never_speaks_in_clear_text(start, keys, read):
+    port = start(tls=False)
+    with pytest.raises(TlsFailed, match="does not offer TLS"):
+        read(port, tls=tls(keys))
+
+
+def test_a_server_that_cannot_prove_its_name_is_refused(start, keys, read):
+    port = start()
+    with pytest.raises(TlsFailed, match="VERIFY_FAILED"):
+        read(port, tls=tls(keys, authority="stranger"))
+    elsewhere = ClientTls(client_context(str(keys / "ca.pem")), 9999, 2, host="other.example")
+    with pytest.raises(TlsFailed, match="VERIFY_FAILED"):
+        read(port, tls=elsewhere)
+
+
+def raw(port: int, data: bytes) -> bytes:
+    """What the server says to `data` until it closes, or is quiet."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+        sock.sendall(data)
+        sock.settimeout(0.5)
+        said = b""
+        try:
+            while more := sock.recv(1000):
+                said += more
+        except TimeoutError:
+            return said + b"|open"
+        except ConnectionResetError:
+            return said
+        return said
+
+
+def test_the_probe_is_answered_as_the_rfc_shows(start):
+    assert raw(start(), record(PROBE)) == record(STARTTLS) + b"|open"
+
+
+@pytest.mark.parametrize("behind", [record(NULL), record(NULL)[:10], b"\x80", record(PROBE)])
+def test_bytes_slipped_in_behind_the_probe_end_the_connection(start, behind):
+    assert raw(start(), record(PROBE) + behind) == b""
+
+
+def test_clear_text_after_the_probe_ends_the_connection(start):
+    port = start()
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+        sock.sendall(record(PROBE))
+        assert sock.recv(100) == record(STARTTLS)
+        sock.sendall(record(NULL))
+        said = b""
+        try:
+            while more := sock.recv(1000):
+                said += more
+        except ConnectionResetError:
+            assert True  # the close came while bytes of ours were unread
+        assert record(w(8, 1, 0, 0, 0, 0)) not in said
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [w(7, 0, 2, 9999, 2, 1, 7, 0, 0, 0), w(7, 0, 2, 9999, 2, 0, 7, 4, 0, 0, 0)],
+    ids=["procedure 1", "with a body"],
+)
+def test_the_flavour_on_anything_but_a_probe_is_refused(start, probe):
+    assert raw(start(), record(probe)) == record(w(7) + BADCRED) + b"|open"
+
+
+def test_no_tls_below_1_3_and_none_without_alpn(start, keys):
+    port = start()
+    for break_it in (
+        lambda context: setattr(context, "maximum_version", ssl.TLSVersion.TLSv1_2),
+        lambda context: context.set_alpn_protocols(["http/1.1"]),
+    ):
+        context = ssl.create_default_context(cafile=str(keys / "ca.pem"))
+        break_it(context)
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+            sock.sendall(record(PROBE))
+            assert sock.recv(100) == record(STARTTLS)
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                inside = context.wrap_socket(sock, server_hostname="localhost")
+                inside.sendall(record(NULL))
+                if not inside.recv(100):
+                    raise ConnectionError
+
+
+def test_an_independent_tls_speaks_to_us(start, keys):
+    """Python's own ssl on a socket, instead of ours on bytes."""
+    context = ssl.create_default_context(cafile=str(keys / "ca.pem"))
+    context.set_alpn_protocols(["sunrpc"])
+    with socket.create_connection(("127.0.0.1", start()), timeout=20) as sock:
+        sock.sendall(record(PROBE))
+        assert sock.recv(100) == record(STARTTLS)
+        with context.wrap_socket(sock, server_hostname="localhost") as inside:
+            assert (inside.version(), inside.selected_alpn_protocol()) == ("TLSv1.3", "sunrpc")
+            inside.sendall(record(NULL))
+            assert inside.recv(100) == record(w(8, 1, 0, 0, 0, 0))
+            inside.sendall(record(PROBE))
+            assert inside.recv(100) == record(w(7) + BADCRED)
+
+
+def test_a_server_that_goes_on_in_clear_text_is_not_believed(keys, read):
+    def act(listener: socket.socket) -> None:
+        with listener.accept()[0] as sock:
+            call = sock.recv(1000)
+            sock.sendall(record(call[4:8] + STARTTLS[4:]) + record(b"injected"))
+            sock.recv(1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=act, args=(listener,))
+        thread.start()
+        with pytest.raises(TlsFailed, match="clear text"):
+            read(listener.getsockname()[1], tls=tls(keys))
+        thread.join()
+
+
+def test_a_key_that_cannot_be_read_is_an_error(keys, tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        client_context(str(keys / "ca.pem"), str(keys / "client.pem"), str(tmp_path / "absent"))
+    with pytest.raises(ValueError, match="authority"):
+        server_context(str(keys / "server.pem"), str(keys / "server.key"), mutual=True)
