@@ -15,7 +15,7 @@ from nfsrpc.xdr import XdrError, decode, encode
 
 from .base import Accept, CallHeader, OpaqueAuth, Peer, Principal, Refusal, Rejected
 from .gss_contexts import Context, ContextTable
-from .gss_library import Protection, errors, library, words
+from .gss_library import GssFailed, Protection, errors, library, words
 from .gss_wire import (
     COMPLETE,
     CONTINUE_INIT,
@@ -86,6 +86,15 @@ class GssAuthenticator:
         self._table = ContextTable(contexts, per_peer, clock)
         self._acceptor: Any = None
         self._threads: ThreadPoolExecutor | None = None
+
+    def demand_key(self) -> None:
+        """Raises `GssFailed` unless this process can read a key to serve with: better now than for every caller."""
+        try:
+            self._gssapi.Credentials(name=self._name(), usage="accept")
+        except self._errors as failure:
+            raise GssFailed(
+                f"no Kerberos key to serve with: {words(failure)}; KRB5_KTNAME names the keytab, it needs nfs/HOST"
+            ) from None
 
     @property
     def contexts(self) -> int:
@@ -187,13 +196,14 @@ class GssAuthenticator:
         return _init_reply(xid, context.handle, COMPLETE, 0, self._window, answer, verifier)
 
     def _new_context(self) -> Any:
-        gssapi = self._gssapi
         if self._acceptor is None:
-            name = None
-            if self._service is not None:
-                name = gssapi.Name(self._service, gssapi.NameType.hostbased_service)
-            self._acceptor = gssapi.Credentials(name=name, usage="accept")
-        return gssapi.SecurityContext(creds=self._acceptor, usage="accept")
+            self._acceptor = self._gssapi.Credentials(name=self._name(), usage="accept")
+        return self._gssapi.SecurityContext(creds=self._acceptor, usage="accept")
+
+    def _name(self) -> Any:
+        if self._service is None:
+            return None
+        return self._gssapi.Name(self._service, self._gssapi.NameType.hostbased_service)
 
     def _established(self, context: Context) -> Protection:
         security = context.security

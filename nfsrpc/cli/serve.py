@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from nfsrpc.auth.des import MissingExtra
+from nfsrpc.auth.gss_library import GssFailed
 from nfsrpc.auth.idmap import BadMapping
 from nfsrpc.nfs.exports import NOBODY, ExportSpec, Squash, normal_path
 from nfsrpc.nfs.security import BadSecurity, SecurityOptions, parse_security
@@ -108,7 +109,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
     except OSError as error:
         raise Failure(_explained(error, host, port)) from None
-    except (MissingExtra, BadMapping) as error:
+    except (MissingExtra, GssFailed, BadMapping) as error:
         raise Failure(str(error)) from None
 
 

@@ -53,7 +53,7 @@ def authenticators(wanted: Iterable[str], options: SecurityOptions) -> list[Auth
     """The server halves that the names in `wanted` need; AUTH_NONE and AUTH_SYS are always taken, to mount with.
 
     To be called before workers are forked: what they share is made here. Raises
-    `nfsrpc.auth.des.MissingExtra`, OSError and `nfsrpc.auth.idmap.BadMapping`.
+    `MissingExtra`, `GssFailed` (no key to serve with), OSError and `nfsrpc.auth.idmap.BadMapping`.
     """
     names = frozenset(wanted)
     found: list[Authenticator] = [NoneAuthenticator()]
@@ -69,7 +69,9 @@ def authenticators(wanted: Iterable[str], options: SecurityOptions) -> list[Auth
     if names.intersection(KERBEROS):
         from nfsrpc.auth.gss_server import GssAuthenticator
 
-        found.append(GssAuthenticator(idmap))
+        kerberos = GssAuthenticator(idmap)
+        kerberos.demand_key()
+        found.append(kerberos)
     if "dh" in names:
         found.append(_dh(idmap, options))
     return found

@@ -34,6 +34,7 @@ FLAVOR_WORDS: Mapping[int, str] = MappingProxyType({
     1: "AUTH_SYS",
     2: "AUTH_SHORT",
     3: "AUTH_DH",
+    4: "AUTH_KERB4",
     6: "RPCSEC_GSS",
 })
 
