@@ -45,10 +45,18 @@ class RecordReader:
             raise self._broken
         if not self._stream and not self._fragments and (whole := self._sole_record(data)) is not None:
             return [whole]
-        self._stream += data
         records: list[bytes] = []
         try:
-            self._cut(records)
+            if self._stream:
+                self._stream += data
+                with memoryview(self._stream) as view:
+                    at = self._cut(view, records)
+                del self._stream[:at]
+            else:
+                # Cut where it lies: only what is left over is kept, and copied.
+                at = self._cut(data, records)
+                if at < len(data):
+                    self._stream += memoryview(data)[at:]
         except RecordError as broken:
             self._stream.clear()
             self._fragments.clear()
@@ -67,24 +75,23 @@ class RecordReader:
             return None
         return data[4:]
 
-    def _cut(self, records: list[bytes]) -> None:
-        stream, at = self._stream, 0
-        try:
-            while len(stream) - at >= 4:
-                (mark,) = _MARK.unpack_from(stream, at)
-                size = mark & ~_LAST
-                self._check(size)
-                if len(stream) - at - 4 < size:
-                    break
-                self._fragments.append(bytes(stream[at + 4 : at + 4 + size]))
-                self._size += size
-                at += 4 + size
-                if mark & _LAST:
-                    records.append(b"".join(self._fragments))
-                    self._fragments.clear()
-                    self._size = 0
-        finally:
-            del stream[:at]
+    def _cut(self, stream: bytes | memoryview, records: list[bytes]) -> int:
+        """Take whole fragments from the front of `stream`; where the first one begins that is not whole."""
+        at, end = 0, len(stream)
+        while end - at >= 4:
+            (mark,) = _MARK.unpack_from(stream, at)
+            size = mark & ~_LAST
+            self._check(size)
+            if end - at - 4 < size:
+                break
+            self._fragments.append(bytes(stream[at + 4 : at + 4 + size]))
+            self._size += size
+            at += 4 + size
+            if mark & _LAST:
+                records.append(b"".join(self._fragments))
+                self._fragments.clear()
+                self._size = 0
+        return at
 
     def _check(self, size: int) -> None:
         if self._size + size > self._limits.message:
