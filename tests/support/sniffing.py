@@ -16,6 +16,10 @@ import pytest
 _PROTOCOL = re.compile(rb'\s*<proto name="([\w.-]*)"')
 _FIELD = re.compile(rb'\s*<field name="([\w.]+)".* value="((?:[0-9a-f]{2})+)"')
 _PROTOCOLS = (b"rpc", b"nfs", b"mount", b"portmap")
+# A client's port may be that of another protocol: what goes to a server's port is RPC all the same.
+AS_RPC = [
+    argument for port in (111, 2049) for proto in ("tcp", "udp") for argument in ("-d", f"{proto}.port=={port},rpc")
+]
 SNIFF = Path(__file__).parents[1] / "interop" / "guest" / "sniff.py"
 
 
@@ -38,7 +42,7 @@ def tshark(path: Path, display_filter: str, *fields: str) -> list[str]:
     """One line for each packet that the filter lets through, the fields separated by tabs."""
     columns = [argument for name in fields for argument in ("-e", name)]
     done = subprocess.run(
-        ["tshark", "-n", "-r", str(path), "-Y", display_filter, "-T", "fields", *columns],
+        ["tshark", "-n", "-r", str(path), *AS_RPC, "-Y", display_filter, "-T", "fields", *columns],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -58,7 +62,7 @@ def tshark_messages(path: Path) -> list[Told]:
     found: list[Told] = []
     inside = False
     # Two processors put the segments of one stream into the capture, not always in their order.
-    wanted = ["-o", "rpc.dissect_unknown_programs:TRUE", "-o", "tcp.reassemble_out_of_order:TRUE"]
+    wanted = [*AS_RPC, "-o", "rpc.dissect_unknown_programs:TRUE", "-o", "tcp.reassemble_out_of_order:TRUE"]
     command = ["tshark", "-n", "-r", str(path), *wanted, "-Y", "rpc", "-T", "pdml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         for line in process.stdout:
