@@ -13,7 +13,7 @@ from nfsrpc.xdr import Limits
 from .tls import ServerStream, TlsFailed
 
 _log = logging.getLogger(__name__)
-_READ = 1 << 16
+_READ = 1 << 18
 _PARTS = 512
 """Parts handed to one sendmsg; IOV_MAX is 1024 on every system in use."""
 

@@ -1,0 +1,223 @@
+"""Our RPC server beside a C server that rpcgen made of the same echo.x, and our clients beside each other.
+
+The load is made of prepared bytes, so that it costs as little as Python can; each
+figure is the best of several short rounds, the servers in turns. CPU is the server's own,
+per call, from /proc: it does not depend on what else the machine does.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PROGRAM, VERSION = 0x20001234, 1
+IN_FLIGHT = {0: 32, 1024: 32, 32768: 4}
+TICK = os.sysconf("SC_CLK_TCK")
+OURS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from echo import SPEED_PROGRAM_1_service
+from nfsrpc.transport import serve
+
+class Echo(SPEED_PROGRAM_1_service):
+    def SPEED_NULL(self, call):
+        return None
+    def SPEED_ECHO(self, arg, call):
+        return arg
+
+serve([Echo()], workers=int(sys.argv[2]))
+"""
+
+
+def build(place: Path) -> Path:
+    """The C server and the Python module, both from echo.x."""
+    (place / "echo.x").write_bytes((HERE / "echo.x").read_bytes())
+    (place / "server.c").write_bytes((HERE / "server.c").read_bytes())
+    (place / "ours.py").write_text(OURS)
+    for part in (["-h", "-o", "echo.h"], ["-c", "-o", "echo_xdr.c"], ["-m", "-o", "echo_svc.c"]):
+        subprocess.run(["rpcgen", "-C", *part, "echo.x"], cwd=place, check=True)
+    subprocess.run(
+        ["gcc", "-O2", "-w", "-I/usr/include/tirpc", "-o", "server", "server.c", "echo_xdr.c", "echo_svc.c", "-ltirpc"],
+        cwd=place, check=True,
+    )  # fmt: skip
+    gen = [sys.executable, "-m", "nfsrpc", "gen", "echo.x", "-o", "echo.py"]
+    subprocess.run(gen, cwd=place, check=True, capture_output=True)
+    return place / "server"
+
+
+@contextlib.contextmanager
+def started(command: list[str], ports: Callable[[str], tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """The process id, UDP port and TCP port of a server."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield (process.pid, *ports(process.stdout.readline()))
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
+def call_of(size: int) -> bytes:
+    head = struct.pack(">10I", 0, 0, 2, PROGRAM, VERSION, 1 if size else 0, 0, 0, 0, 0)
+    return head + (struct.pack(">I", size) + bytes(size) if size else b"")
+
+
+def cpu(pid: int) -> float:
+    """Seconds of a process and the children it still has."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ticks = 0
+    for one in (str(pid), *children):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICK
+
+
+def over_tcp(port: int, size: int, seconds: float, connections: int) -> float:
+    """Calls a second."""
+    call, flight = call_of(size), IN_FLIGHT[size]
+    batch = (struct.pack(">I", 0x80000000 | len(call)) + call) * flight
+    reply = 28 + (4 + size if size else 0)
+    socks = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
+    done, began = 0, time.perf_counter()
+    buffer = bytearray(1 << 18)
+    while time.perf_counter() - began < seconds:
+        for sock in socks:
+            sock.sendall(batch)
+        for sock in socks:
+            left = reply * flight
+            while left:
+                got = sock.recv_into(buffer, min(left, len(buffer)))
+                if not got:
+                    raise ConnectionError("the server closed the connection")
+                left -= got
+            done += flight
+    rate = done / (time.perf_counter() - began)
+    for sock in socks:
+        sock.close()
+    return rate
+
+
+def over_udp(port: int, size: int, seconds: float, connections: int) -> float:
+    """Calls a second; a lost datagram is sent again after a while, and counts once."""
+    call, flight = call_of(size), IN_FLIGHT[size]
+    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(connections)]
+    for sock in socks:
+        sock.connect(("127.0.0.1", port))
+        sock.settimeout(0.2)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    done, began, buffer = 0, time.perf_counter(), bytearray(1 << 17)
+    # Every call has an xid of its own: a server with a cache of replies must not get off with answering from it.
+    numbers = iter(range(1, 1 << 31))
+    while time.perf_counter() - began < seconds:
+        for sock in socks:
+            for _ in range(flight):
+                sock.send(next(numbers).to_bytes(4) + call[4:])
+        for sock in socks:
+            with contextlib.suppress(TimeoutError):
+                for _ in range(flight):
+                    sock.recv_into(buffer)
+                    done += 1
+    rate = done / (time.perf_counter() - began)
+    for sock in socks:
+        sock.close()
+    return rate
+
+
+def measure(pid: int, run: Callable[..., float], *arguments: Any) -> tuple[float, float]:
+    """Calls a second, and microseconds of the server's CPU a call."""
+    before, began = cpu(pid), time.perf_counter()
+    rate = run(*arguments)
+    return rate, (cpu(pid) - before) / (rate * (time.perf_counter() - began)) * 1e6
+
+
+def servers(place: Path, program: Path, workers: int, seconds: float, rounds: int) -> None:
+    """A table: calls a second and CPU, ours and C's, in turns."""
+    ours = [sys.executable, str(place / "ours.py"), str(place), str(workers)]
+    with (
+        started([str(program)], lambda line: tuple(map(int, line.split()))) as theirs,  # type: ignore[arg-type,return-value]
+        started(ours, lambda line: (int(line.split()[5]),) * 2) as mine,  # type: ignore[arg-type,return-value]
+    ):
+        print(f"\nservers, {workers} of our workers      ours/s      C/s   ratio   ours us CPU   C us CPU")
+        for name, run, port in (("udp", over_udp, 1), ("tcp", over_tcp, 2)):
+            for size in (0, 1024, 32768):
+                best: dict[int, tuple[float, float]] = {}
+                for _ in range(rounds):
+                    for pid_and_ports in (mine, theirs):
+                        got = measure(pid_and_ports[0], run, pid_and_ports[port], size, seconds, workers)
+                        best[pid_and_ports[0]] = max(best.get(pid_and_ports[0], (0.0, 0.0)), got)
+                (a, a_cpu), (b, b_cpu) = best[mine[0]], best[theirs[0]]
+                what = f"{name} echo {size}" if size else f"{name} null"
+                print(f"{what:28} {a:10.0f} {b:8.0f} {a / b:7.2f} {a_cpu:13.1f} {b_cpu:10.1f}", flush=True)
+
+
+def clients(place: Path, program: Path, calls: int) -> None:
+    """Our clients with many calls in flight, against the C server."""
+    sys.path.insert(0, str(place))
+    import echo  # type: ignore[import-not-found]
+
+    from nfsrpc.transport import aio_tcp, aio_udp
+    from nfsrpc.transport.client_tcp import connect_tcp
+    from nfsrpc.transport.client_udp import connect_udp
+
+    procedure = echo.SPEED_PROGRAM_1_service.procedures[1]
+    flight, data = 16, bytes(1024)
+
+    def blocking(connect: Callable[..., Any], port: int) -> float:
+        with connect("127.0.0.1", port) as client:
+            began = time.perf_counter()
+            pending = [client.submit(procedure, (data,)) for _ in range(flight)]
+            for at in range(calls):
+                client.wait(pending[at % flight])
+                pending[at % flight] = client.submit(procedure, (data,))
+            for call in pending:
+                client.wait(call)
+            return calls / (time.perf_counter() - began)
+
+    async def awaiting(connect: Callable[..., Any], port: int) -> float:
+        async with await connect("127.0.0.1", port) as client:
+
+            async def work() -> None:
+                for _ in range(calls // flight):
+                    await client.call(procedure, (data,))
+
+            began = time.perf_counter()
+            await asyncio.gather(*(work() for _ in range(flight)))
+            return calls / (time.perf_counter() - began)
+
+    print("\nclients, echo 1024, 16 in flight  blocking/s  asyncio/s   ratio")
+    with started([str(program)], lambda line: tuple(map(int, line.split()))) as (_, udp, tcp):  # type: ignore[arg-type,return-value,misc]
+        for name, port, sync, later in (
+            ("udp", udp, connect_udp, aio_udp.connect_udp), ("tcp", tcp, connect_tcp, aio_tcp.connect_tcp)
+        ):  # fmt: skip
+            a = max(blocking(sync, port) for _ in range(3))
+            b = max(asyncio.run(awaiting(later, port)) for _ in range(3))
+            print(f"{name:32} {a:11.0f} {b:10.0f} {b / a:7.2f}", flush=True)
+
+
+def main() -> None:
+    """Build, measure, print."""
+    parser = argparse.ArgumentParser(prog="tools/rpc_speed", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of one round (default 0.5)")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds of each measurement (default 4)")
+    parser.add_argument("--calls", type=int, default=6000, help="calls of each client (default 6000)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        program = build(Path(place))
+        for workers in (1, 2):
+            servers(Path(place), program, workers, options.seconds, options.rounds)
+        clients(Path(place), program, options.calls)
+
+
+if __name__ == "__main__":
+    main()
