@@ -10,10 +10,11 @@ from .source import Span
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """An identifier where it is written; `text` is without qualifiers (``a::b`` is ``b``)."""
+    """An identifier where it is written; `text` is without its `qualifiers` (``a::b``), "" the first for ``::b``."""
 
     text: str
     span: Span
+    qualifiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class Checker:
         if value is None:
             return
         if not -(2**63) <= value < 2**64:
-            self.report.error(f"{value} does not fit into 64 bits", ast.span_of(definition.value))
+            self.report.warn(f"{value} does not fit into 64 bits: other languages refuse it", definition.name.span)
         self.spec.constants.append(Constant(name.text, value, definition.text))
 
     def type_definition(self, definition: ast.TypeDefinition) -> None:
@@ -158,13 +158,20 @@ class Checker:
 
     def _union(self, name: str, body: ast.UnionBody, text: str) -> UnionType:
         discriminant = Field(_text(body.discriminant), self.declared(body.discriminant, f"{name}_tag"))
-        self._unique_fields([body.discriminant, *(arm.declaration for arm in body.arms)])
+        self._unique_fields([arm.declaration for arm in body.arms])
+        taken = {_text(arm.declaration) for arm in body.arms} | {discriminant.name}
         seen: dict[int, Span] = {}
         arms: list[UnionArm] = []
         default: Field | None = None
         default_span: Span | None = None
         for arm in body.arms:
             field_name = _text(arm.declaration)
+            if field_name == discriminant.name:
+                # RFC 5531 does this itself, in rejected_reply: in C the arms are a union of their own.
+                while field_name in taken:
+                    field_name += "_"
+                message = f"{discriminant.name!r} is the discriminant: the arm is called {field_name!r}"
+                self.report.warn(message, arm.declaration.span)
             field = Field(field_name, self.declared(arm.declaration, f"{name}_{field_name}"))
             if arm.labels:
                 arms.append(UnionArm(tuple(found for label in arm.labels for found in self._label(label, seen)), field))

@@ -58,7 +58,9 @@ def compile_source(source: Source, path: Path | None = None, options: Options = 
     places = [path.parent if path else Path(), *options.include_dirs]
     # What C would find by way of a header is a help, not a demand: mistakes there are not this file's.
     implied = load(neighbours(preprocessor.passed, places), Report(), *reading)
-    library = Library({**c_headers().definitions, **implied.definitions, **given.definitions})
+    library = Library()
+    for found in (given, implied, c_headers()):
+        library.add(found.definitions.values())
     fallback = {**implied.defines, **given.defines, **{c.name.text: c for c in passed_defines(preprocessor.passed)}}
     spec = Meaning(tree, library, fallback, report).check(preprocessor.defines, parser.broken)
     return Compiled(tree, spec, report.diagnostics)
@@ -111,11 +113,17 @@ class Meaning:
                     self.checker.typedef(definition)
 
     def borrow(self) -> list[Definition]:
-        """Enter the library's definitions of names that the file does not define itself; return them."""
+        """Enter the library's definitions of names that the file does not define itself, the first of a name.
+
+        Return them.
+        """
         taken: list[Definition] = []
-        for definition in {id(d): d for d in self.library.definitions.values()}.values():
-            if not any(name in self.scope.places for name in defined_names(definition)):
+        known = set(self.scope.places)
+        for definition in self.library.definitions.values():
+            names = set(defined_names(definition))
+            if not names & known:
                 taken.append(definition)
+                known |= names
         self.scope.collect(taken, [], frozenset())
         return taken
 

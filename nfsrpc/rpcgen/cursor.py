@@ -112,7 +112,7 @@ class Cursor:
 
     def name(self, what: str) -> Name:
         """Read an identifier, perhaps qualified; `what` tells the reader what it would have been."""
-        self.accept("::")
+        qualifiers = [""] if self.accept("::") else []
         token = self.token
         if token.kind is not Kind.NAME or (token.text in KEYWORDS and token.text not in _ALSO_NAMES):
             hint = f"{token.text!r} is a keyword of the language" if token.text in KEYWORDS else ""
@@ -120,10 +120,11 @@ class Cursor:
         self.advance()
         while self.next_is("::"):
             self.advance()
+            qualifiers.append(token.text)
             token = self.advance()
             if token.kind is not Kind.NAME:
                 raise self.refuse(f"expected a name behind '::', found {token}", token=token)
-        return Name(token.text, token.span)
+        return Name(token.text, token.span, tuple(qualifiers))
 
     def expression(self) -> Expression:
         """Read a constant expression."""
@@ -134,9 +135,6 @@ class Cursor:
             self.report.error(failure.message, failure.span, failure.hint)
             raise Misread from None
         self.position = reader.position
-        # `a::B` reads as three tokens here; only the last part means anything.
-        while isinstance(result, Name) and self.next_is("::"):
-            result = self.name("a name")
         return result
 
     def skip_statement(self) -> None:

@@ -86,12 +86,11 @@ class ExpressionParser:
                 raise ExpressionError(
                     f"{token.text!r} is not a number", token.span, "0 in front makes it octal"
                 ) from None
-        if token.kind is Kind.NAME:
-            return Name(token.text, token.span)
+        if token.kind is Kind.NAME or token.text == "::":
+            self.position -= 1
+            return self._name()
         if token.text in ("-", "+", "~", "!"):
             return Unary(token.text, self._operand(), token.span)
-        if token.text == "::":
-            return self._operand()
         if token.text == "(":
             inside = self.parse()
             closing = self.tokens[self.position]
@@ -101,6 +100,20 @@ class ExpressionParser:
             return inside
         self.position -= 1
         raise ExpressionError(f"expected a constant, found {token}", token.span)
+
+    def _name(self) -> Name:
+        """Read a name, perhaps qualified: ``B``, ``::B``, ``a::B``."""
+        path = [""] if self.tokens[self.position].text == "::" else []
+        self.position += len(path)
+        while True:
+            token = self.tokens[self.position]
+            if token.kind is not Kind.NAME:
+                raise ExpressionError(f"expected a name behind '::', found {token}", token.span)
+            self.position += 1
+            if self.tokens[self.position].text != "::":
+                return Name(token.text, token.span, tuple(path))
+            path.append(token.text)
+            self.position += 1
 
 
 def _divide(a: int, b: int) -> int:

@@ -25,6 +25,14 @@ const HEXKEYBYTES = 48;
 const MAX_AUTH_BYTES = 400;
 const MAX_MACHINE_NAME = 255;
 const MAXHOSTNAMELEN = 64;
+const AUTH_NONE = 0;
+const AUTH_NULL = 0;
+const AUTH_SYS = 1;
+const AUTH_UNIX = 1;
+const AUTH_SHORT = 2;
+const AUTH_DH = 3;
+const AUTH_DES = 3;
+const RPCSEC_GSS = 6;
 typedef unsigned int rpcprog_t;
 typedef unsigned int rpcvers_t;
 typedef unsigned int rpcproc_t;
@@ -33,6 +41,11 @@ typedef unsigned int rpcport_t;
 typedef opaque netobj<1024>;
 typedef opaque des_block[8];
 struct netbuf { unsigned int maxlen; opaque buf<>; };
+struct authunix_parms {
+    unsigned int aup_time; string aup_machname<255>;
+    unsigned int aup_uid; unsigned int aup_gid; unsigned int aup_gids<16>;
+};
+typedef authunix_parms authsys_parms;
 struct opaque_auth { int oa_flavor; opaque oa_base<400>; };
 """
 

@@ -9,6 +9,7 @@ from .ast import Builtin, Const, Declaration, Definition, Procedure, Program, Sh
 from .cursor import FOREIGN, Misread, did_you_mean
 from .declarations import MOST_NESTING, DeclarationParser
 from .lexer import Kind, Token
+from .namespaces import flatten
 from .source import Report
 
 _DEFINITIONS = ("const", "typedef", "enum", "struct", "union", "program", "namespace")
@@ -24,7 +25,7 @@ class Parser(DeclarationParser):
         self.unread: set[str] = set()
 
     def parse(self) -> list[Definition]:
-        """Return the definitions in order."""
+        """Return the definitions in order, with names that mean one thing each (see `namespaces`)."""
         while not self.at_end:
             start = self.position
             try:
@@ -36,6 +37,7 @@ class Parser(DeclarationParser):
                 if self.position == start:
                     self.advance()
                 self._give_up(start)
+        flatten(self.definitions)
         return self.definitions
 
     @property
@@ -113,6 +115,9 @@ class Parser(DeclarationParser):
         keyword = self.token
         body = self.body(self.advance(), named=True)
         assert body.name is not None
+        if self.token.kind is Kind.NAME and self.ahead().text == ";":
+            # RFC 5531's own reply_body ends so: C would make a variable of it.
+            self.report.warn("a variable means nothing in this language and is ignored", self.advance().span)
         self.expect(";", f"behind the {keyword.text}")
         self._add(TypeDefinition(body.name, self.text_from(start), body))
 

@@ -46,6 +46,7 @@ class Scope:
         self.values: dict[str, int] = {}
         self._expressions: dict[str, Expression] = {}
         self._evaluating: list[str] = []
+        self._typedefs: dict[str, Typedef] = {}
 
     def collect(self, definitions: list[Definition], defines: list[Const], broken: frozenset[str]) -> None:
         """Enter all names; duplicates are reported with both places.
@@ -66,6 +67,9 @@ class Scope:
                     self._enter_type(name)
                     self._collect_body(body)
                 case Typedef(name=name, declaration=declaration):
+                    if self._same_typedef(definition):
+                        self.report.warn(f"{name.text!r} is defined twice as the same type", name.span)
+                        continue
                     if not self._names_itself(declaration):
                         self._enter_type(name)
                     self._collect_declaration(declaration)
@@ -117,6 +121,11 @@ class Scope:
         """Say whether a constant was defined before by the same number, which C's compilers let pass."""
         before = self._expressions.get(name.text)
         return isinstance(before, Number) and isinstance(value, Number) and before.value == value.value
+
+    def _same_typedef(self, definition: Typedef) -> bool:
+        """Say whether a typedef says again what one before it said, which C's compilers let pass."""
+        before = self._typedefs.setdefault(definition.name.text, definition)
+        return before is not definition and before.text.split() == definition.text.split()
 
     def _enter_type(self, name: Name) -> None:
         self._enter(name)

@@ -84,6 +84,35 @@ TYPES = {
         "union t switch (n::color c) { case n::RED: void; case ::BLUE: void; };"),
         "t", "m.t(m.RED)", "00000003",
     ),
+    "one name in two namespaces": (
+        ("enum color { RED = 1 };\nnamespace n { enum shade { DARK, RED }; union t switch (shade s) { case DARK: void;"
+         " case RED: shade x; }; }"),
+        "t", "m.t(m.n_RED, m.shade.n_RED)", "0000000100000001",
+    ),
+    "one type in two namespaces": (
+        ("namespace a { typedef int u; struct s { u x; }; }\n"
+         "namespace b { typedef hyper u; struct s { u x; a::s *y; }; }\nstruct t { b::s one; ::a::u two<>; };"),
+        "t", "m.t(m.b_s(1, m.a_s(2)), [3])", "000000000000000100000001000000020000000100000003",
+    ),
+    "label qualified by its enum": (
+        ("enum c { RED = 1 };\nnamespace n { enum d { RED = 2 };"
+         " union t switch (c x) { case c::RED: void; }; }"),
+        "t", "m.t(m.RED)", "00000001",
+    ),
+    "enum without values inside an arm": (
+        "union t switch (int c) { case 4: enum { ONE, TWO } num; };", "t", "m.t(4, m.TWO)", "0000000400000001",
+    ),
+    "arm named like the discriminant": (
+        "union t switch (int stat) { case 1: hyper stat; };", "t", "m.t(1, stat_=2)", "000000010000000000000002",
+    ),
+    "a variable behind a definition": ("struct t { int x; } ignored;", "t", "m.t(1)", "00000001"),
+    "one typedef twice": ("typedef opaque t<4>;\ntypedef  opaque t<4>;", "t", "b'ab'", "0000000261620000"),
+    "flavours of <rpc/auth.h>": (
+        "union t switch (unsigned f) { case RPCSEC_GSS: int x; default: void; };", "t", "m.t(6, 1)", "0000000600000001",
+    ),
+    "a file's own flavours": (
+        "enum flavor { AUTH_NONE = 0, RPCSEC_GSS = 7 };\ntypedef flavor t;", "t", "m.RPCSEC_GSS", "00000007",
+    ),
     "typedef struct with a tag": ("typedef struct t { int x; } t;", "t", "m.t(1)", "00000001"),
     "typedef struct without a tag": ("typedef struct { int x; } t;", "t", "m.t(1)", "00000001"),
     "typedef struct under another name": ("typedef struct a { int x; } t;", "t", "m.a(1)", "00000001"),
@@ -162,6 +191,11 @@ CONSTANTS = {
     "complement and shifts": ("const A = ~0 & (1 << 4 | 3);", 19),
     "division as C's": ("const A = -7 / 2;", -3),
     "remainder as C's": ("const A = -7 % 2;", -1),
+    "beyond 64 bits": ("const A = 0xfff000000000000000000;", 0xFFF << 72),
+    "qualified, in an expression": (
+        "const B = 1;\nnamespace n { const B = 5; const A = 10 * ::B + B; }", 15,
+    ),
+    "#define of a name that C's headers have": ("#define AUTH_SYS 9\nconst A = AUTH_SYS;", 9),
     "number of a procedure": ("program P { version V { void F(void) = 4; } = 2; } = 9;\nconst A = F;", 4),
     "#define": ("#define A (2 * 21)\ntypedef int t;", 42),
 }
@@ -270,3 +304,27 @@ def test_a_narrow_integer_keeps_its_range() -> None:
             encode(encoder, value)
     with pytest.raises(XdrError, match="is not within"):
         decode(module.decode_s, bytes.fromhex("00000000 00000001 00000100"))
+
+
+def test_the_first_of_two_libraries_wins(tmp_path: Path) -> None:
+    for name, text in (("one", "enum kind { A = 1 };"), ("two", "const A = 2;\ntypedef int b;")):
+        (tmp_path / f"{name}.x").write_text(text + "\n")
+    main = tmp_path / "main.x"
+    main.write_text("struct t { kind x; b y; };\nconst COPY = A;\n")
+    module = module_of(compile_file(main, Options(libraries=(tmp_path / "one.x", tmp_path / "two.x"))).spec)
+    assert module.COPY == 1
+
+
+def test_rfc_5531_as_it_is_printed() -> None:
+    module = module_of_text(
+        "enum reply_stat { MSG_ACCEPTED = 0, MSG_DENIED = 1 };\n"
+        "enum reject_stat { RPC_MISMATCH = 0, AUTH_ERROR = 1 };\n"
+        "enum auth_stat { AUTH_OK = 0, AUTH_BADCRED = 1 };\n"
+        "union reply_body switch (reply_stat stat) { case MSG_ACCEPTED: void; case MSG_DENIED: rejected_reply rreply; }"
+        " reply;\n"
+        "union rejected_reply switch (reject_stat stat) { case RPC_MISMATCH: struct { unsigned int low; unsigned int"
+        " high; } mismatch_info; case AUTH_ERROR: auth_stat stat; };\n"
+    )
+    value = module.reply_body(module.MSG_DENIED, module.rejected_reply(module.AUTH_ERROR, stat_=module.AUTH_BADCRED))
+    assert encode(module.encode_reply_body, value).hex() == "000000010000000100000001"
+    assert decode(module.decode_reply_body, bytes.fromhex("000000010000000100000001")) == value
