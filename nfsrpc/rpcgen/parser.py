@@ -165,8 +165,9 @@ class Parser(DeclarationParser):
         result = self._argument("result", named=False)
         name = self.name("the name of the procedure")
         self.expect("(", f"behind {name.text!r}")
-        arguments = [self._argument("argument", named=True)]
-        while self.accept(","):
+        # rpcgen takes `F()` for `F(void)`.
+        arguments = [] if self.next_is(")") else [self._argument("argument", named=True)]
+        while arguments and self.accept(","):
             arguments.append(self._argument("argument", named=True))
         self.expect(")", "behind the arguments")
         voids = [a for a in arguments if a.shape is Shape.VOID]

@@ -114,7 +114,8 @@ class Rules:
             versions.append(VersionType(version.name.text, number, self._procedures(version)))
         number = self._number(definition.number, definition.name, {}, "program")
         for other in self.spec.programs:
-            if other.number == number:
+            # One number under two names, as portmap's and rpcbind's, is no ambiguity while the versions differ.
+            if other.number == number and {v.number for v in other.versions} & {v.number for v in versions}:
                 place = self.checker.scope.places[other.name]
                 self.checker.scope.duplicate(f"program number {number} is there twice", definition.name.span, place)
         self.spec.programs.append(ProgramType(definition.name.text, number, versions, definition.text))

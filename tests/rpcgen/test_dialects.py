@@ -214,6 +214,7 @@ def program(procedure: str) -> str:
 # rule: (procedure, arguments as a tuple, bytes in hex)
 PROCEDURES = {
     "void": ("void F(void) = 1;", "()", ""),
+    "no arguments": ("void F() = 1;", "()", ""),
     "void with a name": ("void F(void nothing) = 1;", "()", ""),
     "one argument": ("void F(int) = 1;", "(5,)", "00000005"),
     "one struct": ("void F(s) = 1;", "(m.s(5),)", "00000005"),
@@ -328,3 +329,37 @@ def test_rfc_5531_as_it_is_printed() -> None:
     value = module.reply_body(module.MSG_DENIED, module.rejected_reply(module.AUTH_ERROR, stat_=module.AUTH_BADCRED))
     assert encode(module.encode_reply_body, value).hex() == "000000010000000100000001"
     assert decode(module.decode_reply_body, bytes.fromhex("000000010000000100000001")) == value
+
+
+@pytest.mark.parametrize("name", ["data", "pos", "limits", "head", "value", "v", "d", "out", "x1", "at"])
+def test_types_named_like_what_generated_code_uses(name: str) -> None:
+    module = module_of_text(
+        f"struct {name} {{ int {name}; }};\nenum kind {{ A = 1 }};\n"
+        f"union u switch (kind k) {{ case A: {name} arm; }};\n"
+        f"struct t {{ int q; {name} f[2]; {name} g<>; u h; t *next; }};\n"
+        f"struct w {{ {name} *o; kind k; }};"
+    )
+    one = getattr(module, name)(1)
+    inner = module.t(1, [one, one], [one], module.u(module.A, one), None)
+    for kind, chosen in (("t", module.t(2, [one, one], [], module.u(module.A, one), inner)), ("w", module.w(one, 1))):
+        data = encode(getattr(module, f"encode_{kind}"), chosen)
+        assert decode(getattr(module, f"decode_{kind}"), data) == chosen
+
+
+def test_enum_named_like_what_generated_code_uses() -> None:
+    module = module_of_text("enum data { A = 1 };\nstruct t { data x; data y<>; };")
+    value = module.t(module.A, [module.A])
+    assert decode(module.decode_t, encode(module.encode_t, value)) == value
+
+
+def test_program_and_version_of_one_name() -> None:
+    module = module_of_text("program D { version D { int F() = 1; } = 2; } = 100;")
+    assert (module.D_2_service.program, module.D_2_service.version) == (100, 2)
+    assert module.D_2_service.procedures[1].program == 100
+
+
+def test_two_programs_of_one_number_and_other_versions() -> None:
+    module = module_of_text(
+        "program P { version V { int F(void) = 1; } = 2; } = 7;\nprogram Q { version W { int G(void) = 1; } = 3; } = 7;"
+    )
+    assert (module.P_2_service.program, module.Q_3_service.program) == (7, 7)

@@ -21,7 +21,7 @@ from ..model import (
 )
 from .codec import FunctionWriter, allowed_values, word_code
 from .lists import first_run, write_fused_loop, write_plain_loop
-from .names import attribute, top_level
+from .names import attribute, inside
 from .text import Item
 
 
@@ -50,7 +50,7 @@ class DecodeWriter(FunctionWriter):
                 else:
                     write_plain_loop(self, body)
             case StructType(name=type_name, fields=fields):
-                self.add(f"v = {self.module.use('new')}({top_level(type_name)})")
+                self.add(f"v = {self.module.use('new')}({inside(type_name)})")
                 self.write_fields(fields, "v", "")
                 self.write_return("v")
             case UnionType():
@@ -159,7 +159,7 @@ class DecodeWriter(FunctionWriter):
                 self.write_optional(element, target, path)
             case StructType(name=name, fields=fields) if self.is_inlined(kind):
                 nested = self.local("r")
-                self.add(f"{target} = {nested} = {self.module.use('new')}({top_level(name)})")
+                self.add(f"{target} = {nested} = {self.module.use('new')}({inside(name)})")
                 self.write_fields(fields, nested, path)
             case StructType(name=name) | UnionType(name=name):
                 self.write_call(name, target, path)
@@ -301,7 +301,7 @@ class DecodeWriter(FunctionWriter):
         """Write the discriminant and, for each arm, what follows it."""
         tag = attribute(union.discriminant.name)
         kind = self.spec.resolve(union.discriminant.type)
-        self.add(f"v = {self.module.use('new')}({top_level(union.name)})")
+        self.add(f"v = {self.module.use('new')}({inside(union.name)})")
         arms = [attribute(f.name) for f in self.fields_of(union)]
         if arms:
             self.add(" = ".join(f"v.{name}" for name in arms) + " = None")
@@ -329,7 +329,7 @@ class DecodeWriter(FunctionWriter):
                 self.write_arm(union.default, after_tag)
                 self.depth += 1
             return
-        name = top_level(kind.name) if isinstance(kind, EnumType) else ""
+        name = inside(kind.name) if isinstance(kind, EnumType) else ""
         what = f"{{d!r}} has no arm in {union.name}" if name else f"{{d}} has no arm in {union.name}"
         self.add(f'raise {self.module.use("XdrDecodeError")}(f"{what}", offset=pos, path={tag!r})')
 

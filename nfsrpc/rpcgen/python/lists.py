@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..model import Array, FixedOpaque, Opaque, String, StructType
 from .codec import allowed_values, word_code
-from .names import attribute, top_level
+from .names import attribute, inside
 from .text import Item
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def first_run(writer: DecodeWriter, struct: StructType, owner: str) -> list[Item
 
 def write_plain_loop(writer: DecodeWriter, struct: StructType) -> None:
     """Write a loop that decodes one element after the other."""
-    new, name = writer.module.use("new"), top_level(struct.name)
+    new, name = writer.module.use("new"), inside(struct.name)
     writer.add(f"head = v = {new}({name})")
     writer.add("for index in range(limits.elements):  # noqa: B007")
     writer.depth += 1
@@ -55,7 +55,7 @@ def write_plain_loop(writer: DecodeWriter, struct: StructType) -> None:
 
 def write_fused_loop(writer: DecodeWriter, struct: StructType) -> None:
     """Write a loop that decodes the end of one element and the beginning of the next at once."""
-    new, name = writer.module.use("new"), top_level(struct.name)
+    new, name = writer.module.use("new"), inside(struct.name)
     beginning = first_run(writer, struct, "v")
     following = first_run(writer, struct, "following")
     first, first_size = writer.module.run(writer.owner, beginning)

@@ -9,7 +9,7 @@ from ..layout import Layout, references
 from ..model import AliasType, Constant, EnumType, Field, NamedType, Ref, Spec, StructType, UnionType, Void
 from .decoder import DecodeWriter
 from .encoder import EncodeWriter
-from .names import annotation, attribute, docstring, enum_member, top_level, visible
+from .names import annotation, attribute, class_alias, docstring, enum_member, top_level, visible
 from .program import ProgramWriter
 from .text import Module
 
@@ -60,7 +60,7 @@ class _Generator:
         for type in self.spec.types.values():
             body += self.codec(type)
         writer = ProgramWriter(self.spec, self.layout, self.module)
-        body += self.numbers()
+        body += [f"{top_level(name)} = {value}" for name, value in writer.numbers.items()]
         for program in self.spec.programs:
             for version in program.versions:
                 body += ["", "", *writer.version(program, version)]
@@ -127,6 +127,7 @@ class _Generator:
         lines += [f"    {enum_member(member)} = {value}" for member, value in type.members]
         lines += ["", ""]
         lines += [f"{top_level(member)} = {name}.{enum_member(member)}" for member, _ in type.members]
+        lines += class_alias(type.name)[2:]
         return [*lines, f"_{name}_values = {self.module.use('members')}({name})"]
 
     def record(self, type: StructType | UnionType, fields: list[Field], required: int) -> list[str]:
@@ -144,7 +145,7 @@ class _Generator:
         if names:
             lines += ["", f"    def __init__(self, {', '.join(parameters)}) -> None:"]
             lines += [f"        self.{name} = {name}" for name in names]
-        return lines
+        return [*lines, *class_alias(type.name)]
 
     def codec(self, type: NamedType) -> list[str]:
         hint = top_level(type.name)
@@ -156,24 +157,6 @@ class _Generator:
             *decode.write(f"decode_{type.name}", hint, body), "", "",
         ]  # fmt: skip
         return [*self.module.take_runs(), "", "", *functions]
-
-    def numbers(self) -> list[str]:
-        """Return numbers of programs, versions, procedures; those with two numbers or another meaning are left out."""
-        found: dict[str, set[int]] = {}
-        taken = {*self.spec.types, *(c.name for c in self.spec.constants)}
-        enums = [type for type in self.spec.types.values() if isinstance(type, EnumType)]
-        taken.update(name for type in enums for name, _ in type.members)
-        for program in self.spec.programs:
-            found.setdefault(program.name, set()).add(program.number)
-            for version in program.versions:
-                found.setdefault(version.name, set()).add(version.number)
-                for procedure in version.procedures:
-                    found.setdefault(procedure.name, set()).add(procedure.number)
-        return [
-            f"{top_level(name)} = {min(values)}"
-            for name, values in found.items()
-            if len(values) == 1 and name not in taken
-        ]
 
 
 def _squeeze(lines: list[str]) -> list[str]:

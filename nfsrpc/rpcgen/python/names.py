@@ -24,6 +24,7 @@ from ..model import (
 BUILTINS_USED = frozenset(
     ("bool", "bytes", "dict", "float", "int", "len", "list", "new", "range", "tuple", "Exception")
 )
+_LOCALS = re.compile(r"data|pos|limits|depth|index|at|failure|head|tail|value|out|[a-z]\d*")
 _ENUM_ATTRIBUTES = frozenset(name for name in dir(IntEnum) if not name.startswith("__")) | {"mro", "name", "value"}
 
 
@@ -35,6 +36,16 @@ def attribute(name: str) -> str:
 def top_level(name: str) -> str:
     """Return the name of a type, a constant or anything else that lives in the module itself."""
     return _escaped(name, name in BUILTINS_USED)
+
+
+def inside(name: str) -> str:
+    """Return how the body of a generated function calls a class, which a local variable of that name would hide."""
+    return f"_{name}_class" if _LOCALS.fullmatch(name) else top_level(name)
+
+
+def class_alias(name: str) -> list[str]:
+    """Return the line behind a class that makes `inside` true, where it is needed."""
+    return ["", "", f"{inside(name)} = {top_level(name)}"] if inside(name) != top_level(name) else []
 
 
 def enum_member(name: str) -> str:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import re
 
 from ..layout import Layout, references
-from ..model import Field, ProcedureType, ProgramType, Ref, Spec, Type, VersionType, Void
+from ..model import EnumType, Field, ProcedureType, ProgramType, Ref, Spec, Type, VersionType, Void
 from .decoder import DecodeWriter
 from .encoder import EncodeWriter
 from .names import annotation, attribute, docstring, top_level
 from .text import Module
+
+
+def numbers(spec: Spec) -> dict[str, int]:
+    """Return the numbers of programs, versions, procedures; names with two numbers or another meaning are left out."""
+    found: dict[str, set[int]] = {}
+    taken = {*spec.types, *(c.name for c in spec.constants)}
+    taken.update(name for type in spec.types.values() if isinstance(type, EnumType) for name, _ in type.members)
+    for program in spec.programs:
+        found.setdefault(program.name, set()).add(program.number)
+        for version in program.versions:
+            found.setdefault(version.name, set()).add(version.number)
+            for procedure in version.procedures:
+                found.setdefault(procedure.name, set()).add(procedure.number)
+    return {name: min(values) for name, values in found.items() if len(values) == 1 and name not in taken}
 
 
 class ProgramWriter:
@@ -20,6 +34,7 @@ class ProgramWriter:
         self.layout = layout
         self.module = module
         self.hidden: set[str] = set()
+        self.numbers = numbers(spec)
 
     def version(self, program: ProgramType, version: VersionType) -> list[str]:
         """Return the lines of one program version."""
@@ -40,6 +55,10 @@ class ProgramWriter:
             *self.client(base, program, version), "", "",
             *self.service(base, program, version),
         ]  # fmt: skip
+
+    def number(self, program: ProgramType) -> str:
+        """Return a program's number by its name, where that means nothing else."""
+        return top_level(program.name) if program.name in self.numbers else str(program.number)
 
     @staticmethod
     def null_name(version: VersionType) -> str:
@@ -62,7 +81,7 @@ class ProgramWriter:
             lines += self.tuple_codec(f"{name}_args", procedure.arguments)
             args = f"_encode_{name}_args, _decode_{name}_args"
         result_codec, result = self.result(name, procedure.result)
-        number = top_level(program.name)
+        number = self.number(program)
         head = f"{number}, {version.number}, {procedure.number}, {attribute(procedure.name)!r}"
         return lines + result_codec, f"{procedure.number}: {use('Procedure')}({head}, {args}, {result}),"
 
@@ -151,7 +170,7 @@ class ProgramWriter:
             f"class {base}_service(_ABC):",
             f'    """Answers to {program.name} version {version.number} ({version.name}); `call` says who asks."""',
             "",
-            f"    program: int = {top_level(program.name)}",
+            f"    program: int = {self.number(program)}",
             f"    version: int = {version.number}",
             f"    procedures: _Mapping[int, {self.module.use('Procedure')}] = _{base}_procedures",
         ]
