@@ -40,7 +40,8 @@ def _versions(spec: Spec) -> list[tuple[ProgramType, VersionType]]:
 
 
 def _parameters(procedure: ProcedureType) -> list[str]:
-    return [attribute(f.name) for f in procedure.arguments]
+    names = [attribute(f.name) for f in procedure.arguments]
+    return [f"{name}_" if name == "call" else name for name in names]  # `call` is the method's own last one
 
 
 def _server(spec: Spec, name: str) -> str:

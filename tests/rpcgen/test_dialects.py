@@ -223,6 +223,7 @@ PROCEDURES = {
     "string with a bound": ("string F(string name<3>) = 1;", "(b'abc',)", "0000000361626300"),
     "several arguments": ("int F(int, s, string) = 1;", "(1, m.s(2), b'a')", "00000001000000020000000161000000"),
     "several named arguments": ("int F(int a, unsigned hyper b) = 1;", "(1, 2)", "000000010000000000000002"),
+    "argument named call": ("void F(int call, int self) = 1;", "(1, 2)", "0000000100000002"),
     "optional argument": ("void F(s *) = 1;", "(m.s(1),)", "0000000100000001"),
     "array argument": ("void F(int x<>) = 1;", "([1, 2],)", "000000020000000100000002"),
 }
