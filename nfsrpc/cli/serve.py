@@ -2,11 +2,13 @@
 
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import click
 from rich.console import Console
@@ -99,12 +101,15 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     ]
     try:
         known = SecurityOptions(public_keys, keyserv, id_map, shorthand)
-        with NfsServer(exports, Options(host, port, workers, portmap, known)).started() as (server, place):
+        with (
+            _ended_by_signals(),
+            NfsServer(exports, Options(host, port, workers, portmap, known)).started() as (server, place),
+            _reporting(server, workers, control, metrics) as attendants,
+        ):
             if ready_file:
                 _write_whole(ready_file, f"{place.port}\n")
             _announce(exports, place, workers)
-            with _reporting(server, workers, control, metrics) as attendants:
-                server.run(attendants=attendants)
+            server.run(attendants=attendants)
     except socket.gaierror as error:
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
     except OSError as error:
@@ -118,6 +123,21 @@ def _security(text: str | None) -> frozenset[str] | None:
         return None if text is None else parse_security(text)
     except BadSecurity as error:
         raise click.UsageError(f"--sec: {error}") from None
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """A signal that comes before the server is under way ends it as cleanly as one that comes later."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

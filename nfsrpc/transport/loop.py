@@ -136,9 +136,16 @@ class Loop:
             self._wake_out.close()
 
     def _step(self, timeout: float) -> None:
-        """Wait for readiness, gather one turn, run it, answer it."""
+        """Wait for readiness, gather one turn, run it, answer it.
+
+        Connections that were answered together ask again together: a second look, without waiting,
+        brings the later ones into the same turn, and so under the same commit.
+        """
         for key, mask in self._selector.select(timeout):
             key.data(mask)
+        if self._ready and len(self._connections) > 1:
+            for key, mask in self._selector.select(0):
+                key.data(mask)
         self._run_turn()
 
     def _run_turn(self) -> None:
