@@ -26,7 +26,7 @@ _BODY = Struct(">BBHIQII")
 _FSID = Struct(">I")
 _FSID_AT = 4
 _MAC_SIZE = 8
-_CACHED = 16384
+_CACHED = 8192
 """Handles kept in encoded form: about 4 MB when full."""
 
 

@@ -25,9 +25,9 @@ class VolumeLimits:
     """Generations reserved at once: one synced superblock write per so many new files, lost at most at each stop."""
     cookie: int = 0xFFFFFFFF
     """Highest cookie: NFSv2 has 32 bits for it. A directory that has used all is numbered anew."""
-    cached_inodes: int = 16384
+    cached_inodes: int = 8192
     """Rows of inodes kept by a process, about 0.5 KiB each."""
-    cached_names: int = 16384
+    cached_names: int = 8192
     """Names kept by a process, about 0.25 KiB each."""
     descriptors: int = 256
     """Content files a process keeps open between two units."""
