@@ -114,7 +114,7 @@ class PendingCall:
         data, limits = self._reply, self._limits
         if (stat := auth_refusal(data)) is not None:
             raise AuthRefused(stat, self.auth.credential[0])
-        header = decode_reply(data, limits)
+        header = decode_reply(data)
         auth = self._proved(header.verifier)
         body = header.body
         if auth.sealed:

@@ -12,7 +12,6 @@ from struct import Struct, error
 from typing import NamedTuple
 
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_flavor, auth_stat, msg_type, reject_stat, reply_stat
-from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .errors import (
     AuthRefused,
@@ -225,19 +224,19 @@ def auth_refusal(data: bytes) -> int | None:
     return int(_WORD.unpack_from(data, 16)[0])
 
 
-def decode_reply(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Reply:
+def decode_reply(data: bytes) -> Reply:
     """Take a reply header apart; anything but success raises the error of `nfsrpc.rpc.errors` that says so.
 
     A denied or failed reply ends with its status: whatever a hostile server
     puts behind it is never decoded. Raises `BadReply` for what is no reply.
     """
     try:
-        return _decode_reply(data, limits)
+        return _decode_reply(data)
     except (error, ValueError):
         raise BadReply(f"a reply of {len(data)} bytes ends inside its header, or holds an illegal verifier") from None
 
 
-def _decode_reply(data: bytes, limits: Limits) -> Reply:
+def _decode_reply(data: bytes) -> Reply:
     xid, mtype, stat = _REPLY.unpack_from(data)
     if mtype != _REPLY_INT:
         raise BadReply("a call where a reply should be")
