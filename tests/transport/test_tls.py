@@ -1,6 +1,7 @@
 """RPC-with-TLS (RFC 9289): probe, handshake, certificates, policy, and bytes slipped in behind the probe."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import ssl
@@ -205,11 +206,9 @@ def test_clear_text_after_the_probe_ends_the_connection(start):
         assert sock.recv(100) == record(STARTTLS)
         sock.sendall(record(NULL))
         said = b""
-        try:
+        with contextlib.suppress(ConnectionResetError):  # the close came while bytes of ours were unread
             while more := sock.recv(1000):
                 said += more
-        except ConnectionResetError:
-            assert True  # the close came while bytes of ours were unread
         assert record(w(8, 1, 0, 0, 0, 0)) not in said
 
 
