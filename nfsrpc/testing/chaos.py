@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from .faults import Faults, Mischief
 
@@ -58,24 +59,22 @@ class _Loop:
 class _Way:
     """One client's datagrams in one direction."""
 
-    def __init__(self, loop: _Loop, name: str, faults: Faults, seed: str, send: Callable[[bytes], Any]) -> None:
+    def __init__(self, loop: _Loop, mischief: Mischief, send: Callable[[bytes], Any]) -> None:
         self._loop = loop
-        self._name = name
-        self._pause = faults.pause
+        self._mischief = mischief
         self._send = send
-        self.mischief = Mischief(faults, f"{seed}:{name}")
 
     def carry(self, data: bytes) -> None:
-        for pause, message in self.mischief.datagram(data):
+        for pause, message in self._mischief.datagram(data):
             if pause:
                 self._loop.after(pause, partial(self._deliver, message))
             else:
                 self._deliver(message)
-        if self.mischief.holding:
-            self._loop.after(self._pause, self._release)
+        if self._mischief.holding:
+            self._loop.after(self._mischief.faults.pause, self._release)
 
     def _release(self) -> None:
-        for message in self.mischief.release():
+        for message in self._mischief.release():
             self._deliver(message)
 
     def _deliver(self, message: bytes) -> None:
@@ -174,6 +173,7 @@ class Chaos:
     ) -> None:
         self._server = server
         self._faults = {"up": up, "down": down}
+        self._changing = threading.Lock()
         self._seed = seed
         self._observe = observe
         self._loop = _Loop()
@@ -200,10 +200,31 @@ class Chaos:
         self._loop.watch(self._udp, self._from_client)
         self._loop.watch(self._end, self._stopped)
 
+    def strike(self, *, up: Faults | None = None, down: Faults | None = None) -> None:
+        """From now on these faults instead, for what is connected already as well. None leaves a direction as it is."""
+        for way, faults in (("up", up), ("down", down)):
+            if faults is not None:
+                with self._changing:
+                    self._faults[way] = faults
+                    for mischief in self._mischiefs[way]:
+                        mischief.faults = faults
+
+    def _new_mischief(self, way: str, seed: str) -> Mischief:
+        with self._changing:
+            mischief = Mischief(self._faults[way], f"{seed}:{way}")
+            self._mischiefs[way].append(mischief)
+        return mischief
+
+    def url(self, url: str) -> str:
+        """`url` with this link's address in the place of the server's."""
+        host, port = self.address
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return urlsplit(url)._replace(netloc=place).geturl()
+
     def counts(self, way: str) -> Counter[str]:
         """How often each fault has happened in one direction ("up", "down"), and how many messages passed."""
         total: Counter[str] = Counter()
-        for mischief in self._mischiefs[way]:
+        for mischief in list(self._mischiefs[way]):
             total.update(mischief.counts)
         return total
 
@@ -240,10 +261,8 @@ class Chaos:
         sock.setblocking(False)
         sock.connect(self._server)
         seed = f"{self._seed}:{next(self._numbers)}"
-        up = _Way(self._loop, "up", self._faults["up"], seed, sock.send)
-        down = _Way(self._loop, "down", self._faults["down"], seed, lambda data: self._udp.sendto(data, client))
-        self._mischiefs["up"].append(up.mischief)
-        self._mischiefs["down"].append(down.mischief)
+        up = _Way(self._loop, self._new_mischief("up", seed), sock.send)
+        down = _Way(self._loop, self._new_mischief("down", seed), lambda data: self._udp.sendto(data, client))
         self._links[client] = (sock, up)
         self._loop.watch(sock, partial(self._from_server, sock, down))
         return up
@@ -271,9 +290,7 @@ class Chaos:
         for way, source, sink in (("up", client, server), ("down", server, client)):
             source.setblocking(False)
             source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            mischief = Mischief(self._faults[way], f"{seed}:{way}")
-            self._mischiefs[way].append(mischief)
-            stream = _Stream(self._loop, way, source, sink, mischief, end)
+            stream = _Stream(self._loop, way, source, sink, self._new_mischief(way, seed), end)
             stream.resume = partial(self._loop.watch, source, partial(stream.read, self._observe))
             streams.append(stream)
             stream.resume()

@@ -63,7 +63,8 @@ class Mischief:
     """
 
     def __init__(self, faults: Faults, seed: str) -> None:
-        self._faults = faults
+        self.faults = faults
+        """May be replaced at any time: it holds from the next message on."""
         self._random = random.Random(seed)
         self._held: list[bytes] = []
         self.counts: dict[str, int] = {field.name: 0 for field in fields(faults) if field.name != "pause"}
@@ -76,7 +77,7 @@ class Mischief:
 
     def _strikes(self, fault: str) -> bool:
         # A number is drawn for each fault of each message: switching one fault off leaves the others' fates alone.
-        hit = self._random.random() < float(getattr(self._faults, fault))
+        hit = self._random.random() < float(getattr(self.faults, fault))
         self.counts[fault] += hit
         return hit
 
@@ -86,7 +87,7 @@ class Mischief:
         overtaken, self._held = [(0.0, held) for held in self._held], []
         data = self._damaged(data)
         arrivals: list[tuple[float, bytes]] = []
-        first, second = (self._random.random() * self._faults.pause for _ in range(2))
+        first, second = (self._random.random() * self.faults.pause for _ in range(2))
         if not drop:
             if behind:
                 self._held.append(data)
@@ -119,7 +120,7 @@ class Mischief:
             return [], True
         whole = len(data)
         data = self._damaged(data)
-        pause = self._random.random() * self._faults.pause if late else 0.0
+        pause = self._random.random() * self.faults.pause if late else 0.0
         pieces = self._pieces(data) if split else [data]
         self.counts["passed"] += 1
         return [(pause if at == 0 else 0.0, piece) for at, piece in enumerate(pieces)], len(data) < whole
