@@ -4,7 +4,7 @@ import click
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.client.locate import MOUNT_SERVER, locate, open_client
-from nfsrpc.client.mount import MountService
+from nfsrpc.client.mountd import MountService
 from nfsrpc.client.url import parse_authority
 from nfsrpc.portmap.client import TIMEOUT
 

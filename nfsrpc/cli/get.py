@@ -12,7 +12,7 @@ from typing import BinaryIO
 import click
 
 from nfsrpc.client.files import Files, Node
-from nfsrpc.client.mount import mount
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 
 from .errors import Failure, printable_name
@@ -29,7 +29,7 @@ def get(url: str, target: str) -> None:
     Without a second argument into the working directory, with - to standard output.
     A file of that name is replaced when all of the new one is there, not before.
     """
-    with failing_at(url), mount(parse_url(url)) as mounted:
+    with failing_at(url), attach(parse_url(url)) as mounted:
         files = Files(mounted)
         node = files.find(mounted.path)
         name = mounted.path.rsplit(b"/", 1)[-1]

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from nfsrpc.client.files import Files, Node
-from nfsrpc.client.mount import mount
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 from nfsrpc.protocols.nfs_prot import fattr
 
@@ -30,7 +30,7 @@ def ls(url: str, long: bool, everything: bool, as_json: bool) -> None:
     Names are sorted by their bytes. Bytes that a terminal should not get are
     printed as escapes (\\xNN, \\\\ for a backslash).
     """
-    with failing_at(url), mount(parse_url(url)) as mounted:
+    with failing_at(url), attach(parse_url(url)) as mounted:
         files = Files(mounted)
         node = files.find(mounted.path, follow=not long)
         if stat.S_ISDIR(node.attributes.mode):

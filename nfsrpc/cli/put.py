@@ -11,8 +11,8 @@ from typing import BinaryIO
 import click
 
 from nfsrpc.client.files import Files
-from nfsrpc.client.mount import mount
 from nfsrpc.client.nfs2 import MAX_OFFSET
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import NfsUrl, parse_url
 
 from .errors import Failure
@@ -34,7 +34,7 @@ def put(source: str, url: str) -> None:
     """
     with failing_at(url):
         place = parse_url(url)
-        with _opened(source) as (data, mode, size), mount(place) as mounted:
+        with _opened(source) as (data, mode, size), attach(place) as mounted:
             files = Files(mounted)
             path = _target(files, mounted.path, source, place, into_directory=url.partition("?")[0].endswith("/"))
             node = files.create(path, mode)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from nfsrpc.protocols.nfs_prot import fattr
-from nfsrpc.rpc.calls import PendingCall
 
-from .mount import Mount, parts
-from .nfs2 import MAX_DATA, Entry, Nfs2, attributes_to_set
+from .mountd import parts
+from .nfs2 import MAX_DATA, Entry, Nfs2, Sent, attributes_to_set
+from .nfs2 import read as read_request
+from .nfs2 import write as write_request
+from .site import Attached
 
 MAX_LINKS = 40
 """Symbolic links followed on the way to one file; more is a circle (as the kernel has it)."""
@@ -34,7 +36,7 @@ class Node(NamedTuple):
 class Files:
     """The files under one mounted export. Errors are `OSError` with the whole path, or those of `nfsrpc.rpc.errors`."""
 
-    def __init__(self, mount: Mount) -> None:
+    def __init__(self, mount: Attached) -> None:
         self._mount = mount
         self.nfs: Nfs2 = mount.nfs
 
@@ -129,12 +131,12 @@ class Files:
         They are on the server's stable storage when this returns. `progress` is
         called with the bytes that have become so.
         """
-        flying: deque[tuple[int, PendingCall]] = deque()
+        flying: deque[tuple[int, Sent[fattr]]] = deque()
         offset = 0
 
         def land() -> None:
             size, call = flying.popleft()
-            self.nfs.take_write(call)
+            self.nfs.wait(call)
             if progress is not None:
                 progress(size)
 
@@ -143,13 +145,13 @@ class Files:
                 for chunk in _resized(data, MAX_DATA):
                     if len(flying) >= window:
                         land()
-                    flying.append((len(chunk), self.nfs.send_write(node.handle, offset, chunk)))
+                    flying.append((len(chunk), self.nfs.submit(write_request(node.handle, offset, chunk))))
                     offset += len(chunk)
                 while flying:
                     land()
             finally:
                 for _, call in flying:
-                    self.nfs.client.cancel(call)
+                    self.nfs.client.cancel(call.call)
         return offset
 
     def create(self, path: bytes, mode: int) -> Node:
@@ -201,7 +203,7 @@ class _Reading:
         self._window = window
         self._chunk = MAX_DATA
         self._next = 0
-        self._flying: deque[tuple[int, int, PendingCall]] = deque()
+        self._flying: deque[tuple[int, int, Sent[tuple[bytes, fattr]]]] = deque()
 
     def chunks(self) -> Iterator[bytes]:
         try:
@@ -209,12 +211,12 @@ class _Reading:
                 yield from self._land()
         finally:
             for _, _, call in self._flying:
-                self._nfs.client.cancel(call)
+                self._nfs.client.cancel(call.call)
 
     def _launch(self) -> bool:
         while len(self._flying) < self._window and self._next < self._size:
             count = min(self._chunk, self._size - self._next)
-            self._flying.append((self._next, count, self._nfs.send_read(self._handle, self._next, count)))
+            self._flying.append((self._next, count, self._nfs.submit(read_request(self._handle, self._next, count))))
             self._next += count
         return bool(self._flying)
 
@@ -222,7 +224,7 @@ class _Reading:
         """The bytes of the oldest READ. Servers may return less than asked: the rest is asked for again."""
         offset, count, call = self._flying.popleft()
         while True:
-            data, attributes = self._nfs.take_read(call, count)
+            data, attributes = self._nfs.wait(call)
             self._size = attributes.size
             if data:
                 yield data
@@ -234,7 +236,7 @@ class _Reading:
             if not data:
                 raise OSError(errno.EIO, f"the server sent nothing at {offset} of {attributes.size} bytes")
             self._chunk = min(self._chunk, len(data))
-            call = self._nfs.send_read(self._handle, offset, count)
+            call = self._nfs.submit(read_request(self._handle, offset, count))
 
 
 def _resized(data: Iterable[bytes], size: int) -> Iterator[bytes]:

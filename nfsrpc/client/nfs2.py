@@ -1,4 +1,7 @@
-"""NFS version 2 (RFC 1094) from the caller's side: one blocking method per procedure, errors as `OSError`.
+"""NFS version 2 (RFC 1094) from the caller's side: one `Request` per procedure, errors as `OSError`.
+
+Whoever carries a request, blocking or not, sends its procedure and argument and
+gives it the answer. `Nfs2` does so over a blocking client.
 
 Handles are 32 opaque bytes, names and link targets are bytes. What a server
 sends is not trusted: names that would lead elsewhere, more data than was asked for
@@ -8,10 +11,10 @@ and listings without an end are refused with EIO.
 import dataclasses
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from struct import Struct, error
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from nfsrpc.protocols import nfs_prot
 from nfsrpc.protocols.nfs_prot import fattr, sattr
@@ -99,140 +102,30 @@ class Space(NamedTuple):
     available: int
 
 
-class Nfs2:
-    """The procedures of NFSv2 over one client.
+T = TypeVar("T")
 
-    Every method raises `OSError` of the right subclass with the name it was about (a
-    status of the server; EIO for an answer that cannot be meant), or the errors of
-    `nfsrpc.rpc.errors`. `timeout` bounds each call, in seconds.
-    """
 
-    def __init__(self, client: Client, *, timeout: float | None = None) -> None:
-        self.client = client
-        self._timeout = timeout
+class Request(Generic[T]):
+    """One call of NFSv2, not sent yet: procedure, argument, the names it is about, and what to make of its result."""
 
-    def submit(self, number: int, argument: Any) -> PendingCall:
-        """Send procedure `number` without waiting; `wait` takes what this returns."""
-        return self.client.submit(PROCEDURES[number], (argument,), timeout=self._timeout)
+    __slots__ = ("argument", "names", "number", "take")
 
-    def wait(self, call: PendingCall, *names: bytes) -> Any:
-        """The result of a call that `submit` sent, or its error, with `names` in it."""
-        answer: Answer = self.client.wait(call)
+    def __init__(self, number: int, argument: Any, take: Callable[[Any], T], *names: bytes) -> None:
+        self.number = int(number)
+        self.argument = argument
+        self.take = take
+        self.names = names
+
+    @property
+    def procedure(self) -> Procedure:
+        """How its argument and result travel."""
+        return PROCEDURES[self.number]
+
+    def result(self, answer: Answer) -> T:
+        """What the server's answer means: the result, or the `OSError` of its status."""
         if answer.status:
-            raise from_status(answer.status, *names)
-        return answer.result
-
-    def _ask(self, number: int, argument: Any, *names: bytes) -> Any:
-        return self.wait(self.submit(number, argument), *names)
-
-    def getattr(self, handle: bytes) -> fattr:
-        """Attributes of a file."""
-        return _attributes(self._ask(nfs_prot.NFSPROC_GETATTR, nfs_prot.nfs_fh(handle)))
-
-    def setattr(self, handle: bytes, changes: sattr) -> fattr:
-        """Change attributes, return the new ones. See `attributes_to_set`."""
-        return _attributes(self._ask(nfs_prot.NFSPROC_SETATTR, nfs_prot.sattrargs(nfs_prot.nfs_fh(handle), changes)))
-
-    def lookup(self, directory: bytes, name: bytes) -> tuple[bytes, fattr]:
-        """Handle and attributes of `name` in `directory`; ``.`` and ``..`` may be asked for."""
-        return _found(self._ask(nfs_prot.NFSPROC_LOOKUP, _place(directory, name), name))
-
-    def readlink(self, handle: bytes) -> bytes:
-        """Target of a symbolic link."""
-        target: bytes = self._ask(nfs_prot.NFSPROC_READLINK, nfs_prot.nfs_fh(handle)).data
-        if b"\0" in target:
-            raise OSError(errno.EIO, "the server sent a link target with NUL in it")
-        return target
-
-    def read(self, handle: bytes, offset: int, count: int) -> tuple[bytes, fattr]:
-        """At most `count` (up to 8192) bytes at `offset`, and the attributes. No bytes: end of file."""
-        return self.take_read(self.send_read(handle, offset, count), count)
-
-    def send_read(self, handle: bytes, offset: int, count: int) -> PendingCall:
-        """First half of `read`, without waiting."""
-        argument = nfs_prot.readargs(nfs_prot.nfs_fh(handle), _offset(offset), count, 0)
-        return self.submit(nfs_prot.NFSPROC_READ, argument)
-
-    def take_read(self, call: PendingCall, count: int) -> tuple[bytes, fattr]:
-        """Second half of `read`."""
-        result = self.wait(call).reply
-        if len(result.data) > count:
-            raise OSError(errno.EIO, f"the server sent {len(result.data)} bytes where {count} were asked for")
-        return result.data, result.attributes
-
-    def write(self, handle: bytes, offset: int, data: bytes) -> fattr:
-        """Write at most 8192 bytes at `offset`; they are on stable storage when this returns (RFC 1094 §2.2.9)."""
-        return self.take_write(self.send_write(handle, offset, data))
-
-    def send_write(self, handle: bytes, offset: int, data: bytes) -> PendingCall:
-        """First half of `write`, without waiting."""
-        _offset(offset + len(data))
-        argument = nfs_prot.writeargs(nfs_prot.nfs_fh(handle), 0, offset, 0, data)
-        return self.submit(nfs_prot.NFSPROC_WRITE, argument)
-
-    def take_write(self, call: PendingCall) -> fattr:
-        """Second half of `write`."""
-        return _attributes(self.wait(call))
-
-    def create(self, directory: bytes, name: bytes, attributes: sattr) -> tuple[bytes, fattr]:
-        """Make a regular file; one that is there already is kept (a given size is applied to it)."""
-        argument = nfs_prot.createargs(_new(directory, name), attributes)
-        return _found(self._ask(nfs_prot.NFSPROC_CREATE, argument, name))
-
-    def remove(self, directory: bytes, name: bytes) -> None:
-        """Take a name of anything but a directory."""
-        self._ask(nfs_prot.NFSPROC_REMOVE, _new(directory, name), name)
-
-    def rename(self, directory: bytes, name: bytes, to_directory: bytes, to_name: bytes) -> None:
-        """Rename, replacing what has the new name."""
-        argument = nfs_prot.renameargs(_new(directory, name), _new(to_directory, to_name))
-        self._ask(nfs_prot.NFSPROC_RENAME, argument, name, to_name)
-
-    def link(self, handle: bytes, directory: bytes, name: bytes) -> None:
-        """Give a file one more name."""
-        argument = nfs_prot.linkargs(nfs_prot.nfs_fh(handle), _new(directory, name))
-        self._ask(nfs_prot.NFSPROC_LINK, argument, name)
-
-    def symlink(self, directory: bytes, name: bytes, target: bytes, attributes: sattr) -> None:
-        """Make a symbolic link to `target`. Version 2 returns no handle: look it up."""
-        if len(target) > MAX_PATH:
-            raise _name_error(errno.ENAMETOOLONG, name)
-        argument = nfs_prot.symlinkargs(_new(directory, name), target, attributes)
-        self._ask(nfs_prot.NFSPROC_SYMLINK, argument, name)
-
-    def mkdir(self, directory: bytes, name: bytes, attributes: sattr) -> tuple[bytes, fattr]:
-        """Make a directory."""
-        argument = nfs_prot.createargs(_new(directory, name), attributes)
-        return _found(self._ask(nfs_prot.NFSPROC_MKDIR, argument, name))
-
-    def rmdir(self, directory: bytes, name: bytes) -> None:
-        """Remove an empty directory."""
-        self._ask(nfs_prot.NFSPROC_RMDIR, _new(directory, name), name)
-
-    def readdir(self, directory: bytes, *, page: int = MAX_DATA) -> Iterator[Entry]:
-        """All entries, ``.`` and ``..`` as the server has them, in pages of at most `page` bytes.
-
-        EIO for a name that no directory can hold (empty, with ``/`` or NUL), for pages that
-        lead back to an earlier one, and for a listing of more than `MAX_ENTRIES`.
-        """
-        cookie, seen, total = bytes(4), {bytes(4)}, 0
-        while True:
-            argument = nfs_prot.readdirargs(nfs_prot.nfs_fh(directory), cookie, page)
-            listing = self._ask(nfs_prot.NFSPROC_READDIR, argument).reply
-            link = listing.entries
-            while link is not None:
-                yield _entry(link)
-                cookie, link, total = link.cookie, link.nextentry, total + 1
-            if listing.eof:
-                return
-            if cookie in seen or total > MAX_ENTRIES:
-                raise OSError(errno.EIO, "the server's directory listing does not come to an end")
-            seen.add(cookie)
-
-    def statfs(self, handle: bytes) -> Space:
-        """Room on the file system of `handle`."""
-        info = self._ask(nfs_prot.NFSPROC_STATFS, nfs_prot.nfs_fh(handle)).reply
-        return Space(info.tsize, info.bsize, info.blocks, info.bfree, info.bavail)
+            raise from_status(answer.status, *self.names)
+        return self.take(answer.result)
 
 
 def _attributes(result: Any) -> fattr:
@@ -243,6 +136,241 @@ def _attributes(result: Any) -> fattr:
 def _found(result: Any) -> tuple[bytes, fattr]:
     found = result.diropres
     return found.file.data, found.attributes
+
+
+def _nothing(result: Any) -> None:
+    """Only the status counts."""
+
+
+def getattr_(handle: bytes) -> Request[fattr]:
+    """Attributes of a file."""
+    return Request(nfs_prot.NFSPROC_GETATTR, nfs_prot.nfs_fh(handle), _attributes)
+
+
+def setattr_(handle: bytes, changes: sattr) -> Request[fattr]:
+    """Change attributes, return the new ones. See `attributes_to_set`."""
+    argument = nfs_prot.sattrargs(nfs_prot.nfs_fh(handle), changes)
+    return Request(nfs_prot.NFSPROC_SETATTR, argument, _attributes)
+
+
+def lookup(directory: bytes, name: bytes) -> Request[tuple[bytes, fattr]]:
+    """Handle and attributes of `name` in `directory`; ``.`` and ``..`` may be asked for."""
+    return Request(nfs_prot.NFSPROC_LOOKUP, _place(directory, name), _found, name)
+
+
+def readlink(handle: bytes) -> Request[bytes]:
+    """Target of a symbolic link."""
+    return Request(nfs_prot.NFSPROC_READLINK, nfs_prot.nfs_fh(handle), _target)
+
+
+def _target(result: Any) -> bytes:
+    target: bytes = result.data
+    if b"\0" in target:
+        raise OSError(errno.EIO, "the server sent a link target with NUL in it")
+    return target
+
+
+def read(handle: bytes, offset: int, count: int) -> Request[tuple[bytes, fattr]]:
+    """At most `count` (up to 8192) bytes at `offset`, and the attributes. No bytes: end of file."""
+
+    def take(result: Any) -> tuple[bytes, fattr]:
+        reply = result.reply
+        if len(reply.data) > count:
+            raise OSError(errno.EIO, f"the server sent {len(reply.data)} bytes where {count} were asked for")
+        return reply.data, reply.attributes
+
+    argument = nfs_prot.readargs(nfs_prot.nfs_fh(handle), _offset(offset), count, 0)
+    return Request(nfs_prot.NFSPROC_READ, argument, take)
+
+
+def write(handle: bytes, offset: int, data: bytes) -> Request[fattr]:
+    """Write at most 8192 bytes at `offset`; they are on stable storage when it is answered (RFC 1094 §2.2.9)."""
+    _offset(offset + len(data))
+    argument = nfs_prot.writeargs(nfs_prot.nfs_fh(handle), 0, offset, 0, data)
+    return Request(nfs_prot.NFSPROC_WRITE, argument, _attributes)
+
+
+def create(directory: bytes, name: bytes, attributes: sattr) -> Request[tuple[bytes, fattr]]:
+    """Make a file; a regular one that is there already is kept (a given size is applied to it)."""
+    argument = nfs_prot.createargs(_new(directory, name), attributes)
+    return Request(nfs_prot.NFSPROC_CREATE, argument, _found, name)
+
+
+def remove(directory: bytes, name: bytes) -> Request[None]:
+    """Take a name of anything but a directory."""
+    return Request(nfs_prot.NFSPROC_REMOVE, _new(directory, name), _nothing, name)
+
+
+def rename(directory: bytes, name: bytes, to_directory: bytes, to_name: bytes) -> Request[None]:
+    """Rename, replacing what has the new name."""
+    argument = nfs_prot.renameargs(_new(directory, name), _new(to_directory, to_name))
+    return Request(nfs_prot.NFSPROC_RENAME, argument, _nothing, name, to_name)
+
+
+def link(handle: bytes, directory: bytes, name: bytes) -> Request[None]:
+    """Give a file one more name."""
+    argument = nfs_prot.linkargs(nfs_prot.nfs_fh(handle), _new(directory, name))
+    return Request(nfs_prot.NFSPROC_LINK, argument, _nothing, name)
+
+
+def symlink(directory: bytes, name: bytes, target: bytes, attributes: sattr) -> Request[None]:
+    """Make a symbolic link to `target`. Version 2 returns no handle: look it up."""
+    if len(target) > MAX_PATH:
+        raise _name_error(errno.ENAMETOOLONG, name)
+    argument = nfs_prot.symlinkargs(_new(directory, name), target, attributes)
+    return Request(nfs_prot.NFSPROC_SYMLINK, argument, _nothing, name)
+
+
+def mkdir(directory: bytes, name: bytes, attributes: sattr) -> Request[tuple[bytes, fattr]]:
+    """Make a directory."""
+    argument = nfs_prot.createargs(_new(directory, name), attributes)
+    return Request(nfs_prot.NFSPROC_MKDIR, argument, _found, name)
+
+
+def rmdir(directory: bytes, name: bytes) -> Request[None]:
+    """Remove an empty directory."""
+    return Request(nfs_prot.NFSPROC_RMDIR, _new(directory, name), _nothing, name)
+
+
+def statfs(handle: bytes) -> Request[Space]:
+    """Room on the file system of `handle`."""
+    return Request(nfs_prot.NFSPROC_STATFS, nfs_prot.nfs_fh(handle), _space)
+
+
+def _space(result: Any) -> Space:
+    info = result.reply
+    return Space(info.tsize, info.bsize, info.blocks, info.bfree, info.bavail)
+
+
+class Listing:
+    """A directory on its way, page by page: ask for `request` and give its result to `take` until `complete`.
+
+    EIO for a name that no directory can hold (empty, with ``/`` or NUL), for pages that
+    lead back to an earlier one, and for a listing of more than `MAX_ENTRIES`.
+    """
+
+    def __init__(self, directory: bytes, page: int = MAX_DATA) -> None:
+        self._directory = directory
+        self._page = page
+        self._cookie = bytes(4)
+        self._seen = {bytes(4)}
+        self._total = 0
+        self.complete = False
+
+    def request(self) -> Request[Any]:
+        """The next page, of at most as many bytes as a page shall have."""
+        argument = nfs_prot.readdirargs(nfs_prot.nfs_fh(self._directory), self._cookie, self._page)
+        return Request(nfs_prot.NFSPROC_READDIR, argument, lambda result: result.reply)
+
+    def take(self, page: Any) -> list[Entry]:
+        """The entries of a page, ``.`` and ``..`` as the server has them."""
+        entries = []
+        following = page.entries
+        while following is not None:
+            entries.append(_entry(following))
+            following = following.nextentry
+        self._total += len(entries)
+        self.complete = bool(page.eof)
+        if entries:
+            self._cookie = entries[-1].cookie
+        if not self.complete and (self._cookie in self._seen or self._total > MAX_ENTRIES):
+            raise OSError(errno.EIO, "the server's directory listing does not come to an end")
+        self._seen.add(self._cookie)
+        return entries
+
+
+class Sent(NamedTuple, Generic[T]):
+    """A request on its way."""
+
+    request: Request[T]
+    call: PendingCall
+
+
+class Nfs2:
+    """The procedures of NFSv2 over one client, one blocking method each.
+
+    Every method raises `OSError` of the right subclass with the name it was about (a
+    status of the server; EIO for an answer that cannot be meant), or the errors of
+    `nfsrpc.rpc.errors`. `timeout` bounds each call, in seconds.
+    """
+
+    def __init__(self, client: Client, *, timeout: float | None = None) -> None:
+        self.client = client
+        self._timeout = timeout
+
+    def submit(self, request: Request[T]) -> Sent[T]:
+        """Send `request` without waiting; `wait` takes what this returns."""
+        return Sent(request, self.client.submit(request.procedure, (request.argument,), timeout=self._timeout))
+
+    def wait(self, sent: Sent[T]) -> T:
+        """The result of a request that `submit` sent."""
+        return sent.request.result(self.client.wait(sent.call))
+
+    def ask(self, request: Request[T]) -> T:
+        """Send `request`, return its result."""
+        return self.wait(self.submit(request))
+
+    def getattr(self, handle: bytes) -> fattr:
+        """See `getattr_`."""
+        return self.ask(getattr_(handle))
+
+    def setattr(self, handle: bytes, changes: sattr) -> fattr:
+        """See `setattr_`."""
+        return self.ask(setattr_(handle, changes))
+
+    def lookup(self, directory: bytes, name: bytes) -> tuple[bytes, fattr]:
+        """See `lookup`."""
+        return self.ask(lookup(directory, name))
+
+    def readlink(self, handle: bytes) -> bytes:
+        """See `readlink`."""
+        return self.ask(readlink(handle))
+
+    def read(self, handle: bytes, offset: int, count: int) -> tuple[bytes, fattr]:
+        """See `read`."""
+        return self.ask(read(handle, offset, count))
+
+    def write(self, handle: bytes, offset: int, data: bytes) -> fattr:
+        """See `write`."""
+        return self.ask(write(handle, offset, data))
+
+    def create(self, directory: bytes, name: bytes, attributes: sattr) -> tuple[bytes, fattr]:
+        """See `create`."""
+        return self.ask(create(directory, name, attributes))
+
+    def remove(self, directory: bytes, name: bytes) -> None:
+        """See `remove`."""
+        self.ask(remove(directory, name))
+
+    def rename(self, directory: bytes, name: bytes, to_directory: bytes, to_name: bytes) -> None:
+        """See `rename`."""
+        self.ask(rename(directory, name, to_directory, to_name))
+
+    def link(self, handle: bytes, directory: bytes, name: bytes) -> None:
+        """See `link`."""
+        self.ask(link(handle, directory, name))
+
+    def symlink(self, directory: bytes, name: bytes, target: bytes, attributes: sattr) -> None:
+        """See `symlink`."""
+        self.ask(symlink(directory, name, target, attributes))
+
+    def mkdir(self, directory: bytes, name: bytes, attributes: sattr) -> tuple[bytes, fattr]:
+        """See `mkdir`."""
+        return self.ask(mkdir(directory, name, attributes))
+
+    def rmdir(self, directory: bytes, name: bytes) -> None:
+        """See `rmdir`."""
+        self.ask(rmdir(directory, name))
+
+    def readdir(self, directory: bytes, *, page: int = MAX_DATA) -> Iterator[Entry]:
+        """All entries of a directory, see `Listing`."""
+        listing = Listing(directory, page)
+        while not listing.complete:
+            yield from listing.take(self.ask(listing.request()))
+
+    def statfs(self, handle: bytes) -> Space:
+        """See `statfs`."""
+        return self.ask(statfs(handle))
 
 
 def _place(directory: bytes, name: bytes) -> nfs_prot.diropargs:

@@ -10,7 +10,7 @@ import pytest
 from kerberos import REALM, Realm
 from served import Served
 
-from nfsrpc.client.mount import mount
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 from nfsrpc.protocols import nfs_prot
 from nfsrpc.protocols.nfs_prot import NFS_PROGRAM_2_client, createargs, diropargs, nfs_fh, nfsstat, nfstime, sattr
@@ -78,12 +78,12 @@ def test_without_a_ticket_the_words_say_how_to_get_one(realm: Realm, tmp_path: P
 
 def test_principals_act_as_the_map_says(realm: Realm, tmp_path: Path, monkeypatch) -> None:
     with kerberized(tmp_path, "--sec", "krb5i") as served:
-        with mount(parse_url(url(served, sec="krb5i"))) as alice:
+        with attach(parse_url(url(served, sec="krb5i"))) as alice:
             new = sattr(0o777, UNSET, UNSET, UNSET, nfstime(UNSET, UNSET), nfstime(UNSET, UNSET))
             _, attributes = alice.nfs.mkdir(alice.root, b"shared", new)
             assert (attributes.uid, attributes.gid) == (0, 0)
         monkeypatch.setenv("KRB5CCNAME", realm.cache("bob"))
-        with mount(parse_url(url(served, sec="krb5i"))) as bob:
+        with attach(parse_url(url(served, sec="krb5i"))) as bob:
             shared, _ = bob.nfs.lookup(bob.root, b"shared")
             _, attributes = bob.nfs.create(shared, b"bob's", new)
             assert (attributes.uid, attributes.gid) == (1000, 100)
@@ -97,7 +97,7 @@ def test_a_retransmitted_call_gets_its_first_result_sealed_anew(
     """Same xid, new sequence number, as RFC 2203 wants it: REMOVE is executed once."""
     with (
         kerberized(tmp_path, "--sec", security) as served,
-        mount(parse_url(url(served, sec=security, proto=proto))) as mounted,
+        attach(parse_url(url(served, sec=security, proto=proto))) as mounted,
     ):
         new = sattr(0o666, UNSET, UNSET, UNSET, nfstime(UNSET, UNSET), nfstime(UNSET, UNSET))
         stub = NFS_PROGRAM_2_client(mounted.nfs.client)
@@ -120,7 +120,7 @@ def test_a_retransmitted_call_gets_its_first_result_sealed_anew(
 def test_auth_short_end_to_end(tmp_path: Path) -> None:
     with (
         Served(tmp_path, "--shorthand", "--workers", "2") as served,
-        mount(parse_url(served.url(uid=0, gid=0))) as mounted,
+        attach(parse_url(served.url(uid=0, gid=0))) as mounted,
     ):
         for _ in range(3):
             mounted.nfs.getattr(mounted.root)

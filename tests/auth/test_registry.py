@@ -79,7 +79,7 @@ try:
     security.authenticators(["{name}"], security.SecurityOptions())
 except MissingExtra as missing:
     print(missing)
-from nfsrpc.client.mount import credential_of
+from nfsrpc.client.identity import credential_of
 from nfsrpc.client.url import parse_url
 try:
     credential_of(parse_url("nfs://h/p?sec={name}"))

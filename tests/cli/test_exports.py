@@ -7,7 +7,7 @@ import pytest
 from by_hand import MOUNT, ByHand, chain, opaque, word
 from served import Served
 
-from nfsrpc.client.mount import mount
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 
 Run = Callable[..., str]
@@ -21,7 +21,7 @@ def test_what_our_server_exports(nfsrpc: Run, served: Served, proto: str) -> Non
 
 
 def test_who_has_mounted_it(nfsrpc: Run, served: Served) -> None:
-    with mount(parse_url(served.url())):
+    with attach(parse_url(served.url())):
         lines = nfsrpc("exports", "-a", f"127.0.0.1:{served.port}").splitlines()
         assert [line.split() for line in lines] == [["HOST", "DIRECTORY"], ["127.0.0.1", "/export"]]
         assert json.loads(nfsrpc("exports", "-a", "--json", f"127.0.0.1:{served.port}")) == [

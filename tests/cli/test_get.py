@@ -13,8 +13,8 @@ from click.testing import Result
 from served import Served
 
 from nfsrpc.client.files import Files
-from nfsrpc.client.mount import mount
 from nfsrpc.client.nfs2 import attributes_to_set
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 
 Run = Callable[..., str]
@@ -59,7 +59,7 @@ def test_a_file_that_is_there_is_replaced_through_links(nfsrpc: Run, remote: str
 
 
 def test_a_link_is_copied_under_the_name_that_was_asked_for(nfsrpc: Run, served: Served, tmp_path: Path) -> None:
-    with mount(parse_url(served.url(uid=0, gid=0))) as mounted:
+    with attach(parse_url(served.url(uid=0, gid=0))) as mounted:
         files = Files(mounted)
         files.write(files.create(b"target-of-it", 0o644), [b"x"])
         mounted.nfs.symlink(mounted.root, b"asked-for", b"target-of-it", attributes_to_set(mode=0o777))

@@ -9,8 +9,8 @@ from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, chain, fattr, opaque, w
 from served import Served
 
 from nfsrpc.client.files import Files
-from nfsrpc.client.mount import mount
 from nfsrpc.client.nfs2 import attributes_to_set
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 
 Run = Callable[..., str]
@@ -21,7 +21,7 @@ NASTY_SHOWN = "\\x1b[31mred\\\\\\x0a\\xff\\u202e"
 @pytest.fixture(scope="module")
 def tree(served: Served) -> str:
     """A directory with one of each kind; its URL."""
-    with mount(parse_url(served.url(uid=0, gid=0))) as mounted:
+    with attach(parse_url(served.url(uid=0, gid=0))) as mounted:
         files = Files(mounted)
         nfs = files.nfs
         home, _ = nfs.mkdir(mounted.root, b"tree", attributes_to_set(mode=0o755))

@@ -7,7 +7,7 @@ import pytest
 from served import Served
 
 from nfsrpc.client.files import Files
-from nfsrpc.client.mount import mount
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 
 
@@ -21,5 +21,5 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(params=["tcp", "udp"])
 def files(request: pytest.FixtureRequest, served: Served) -> Iterator[Files]:
     """The files of `served`, over each transport."""
-    with mount(parse_url(served.url(proto=request.param, uid=0, gid=0))) as mounted:
+    with attach(parse_url(served.url(proto=request.param, uid=0, gid=0))) as mounted:
         yield Files(mounted)

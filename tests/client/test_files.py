@@ -12,8 +12,8 @@ from by_hand import DIRECTORY, MOUNT, NFS, ROOT, Answer, ByHand, chain, fattr, o
 from served import Served
 
 from nfsrpc.client.files import Files
-from nfsrpc.client.mount import mount
 from nfsrpc.client.nfs2 import attributes_to_set
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 
 _numbers = itertools.count()
@@ -169,7 +169,7 @@ def test_what_is_in_flight_when_reading_stops_is_given_up(files: Files, home: by
 
 
 def test_no_space_left_or_no_right_ends_a_stream_with_its_errno(served: Served) -> None:
-    with mount(parse_url(served.url(uid=4711, gid=4711))) as mounted:
+    with attach(parse_url(served.url(uid=4711, gid=4711))) as mounted:
         with pytest.raises(PermissionError) as denied:
             Files(mounted).create(b"not-mine", 0o644)
         assert denied.value.filename == "/export/not-mine"
@@ -194,7 +194,7 @@ def hostile() -> Iterator[Any]:
         }
         answers.update({(NFS, number): answer for number, answer in nfs.items()})
         server = ByHand(answers).__enter__()
-        mounted = mount(parse_url(f"nfs://127.0.0.1:{server.port}/x"))
+        mounted = attach(parse_url(f"nfs://127.0.0.1:{server.port}/x"))
         open_ones.extend((mounted, server))
         return Files(mounted)
 

@@ -10,7 +10,8 @@ from served import Served
 
 from nfsrpc.auth import NoneCredential
 from nfsrpc.client.locate import NotServed, Place, open_client
-from nfsrpc.client.mount import Export, Mounted, MountService, longest_export, mount
+from nfsrpc.client.mountd import Export, Mounted, MountService, longest_export
+from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 from nfsrpc.rpc.errors import BadReply, ProgramUnavailable, RpcError
 from nfsrpc.transport.client import Client
@@ -61,7 +62,7 @@ def test_the_rest_of_the_path_is_left_to_be_looked_up(proto: str) -> None:
         UMNT: b"",
     }
     with ByHand(answers) as server:
-        with mount(parse_url(f"nfs://127.0.0.1:{server.port}/srv/sun/etc/motd?proto={proto}")) as mounted:
+        with attach(parse_url(f"nfs://127.0.0.1:{server.port}/srv/sun/etc/motd?proto={proto}")) as mounted:
             assert (mounted.root, mounted.export, mounted.path) == (ROOT, b"/srv/sun", b"etc/motd")
         farewell = server.calls[-1]
     assert farewell[12:24] == word(MOUNT, 1, 3)
@@ -71,7 +72,7 @@ def test_the_rest_of_the_path_is_left_to_be_looked_up(proto: str) -> None:
 def test_without_an_export_that_holds_it_the_path_is_mounted_from_the_full_one_upward() -> None:
     answers: dict[tuple[int, int], Answer | bytes] = {EXPORT: exports(b"/other"), MNT: mounts(__a=ROOT), UMNT: b""}
     with ByHand(answers) as server:
-        with mount(parse_url(f"nfs://127.0.0.1:{server.port}/a/b/c")) as mounted:
+        with attach(parse_url(f"nfs://127.0.0.1:{server.port}/a/b/c")) as mounted:
             assert (mounted.export, mounted.path) == (b"/a", b"b/c")
         tried = [call[-12:].rstrip(b"\0") for call in server.calls if call[20:24] == word(1)]
     assert [path[path.index(b"/") :] for path in tried] == [b"/a/b/c", b"/a/b", b"/a"]
@@ -80,7 +81,7 @@ def test_without_an_export_that_holds_it_the_path_is_mounted_from_the_full_one_u
 def test_a_server_without_export_lists_is_asked_for_the_path() -> None:
     with (
         ByHand({MNT: mounts(__a__b=ROOT), UMNT: b""}) as server,
-        mount(parse_url(f"nfs://127.0.0.1:{server.port}/a/b")) as mounted,
+        attach(parse_url(f"nfs://127.0.0.1:{server.port}/a/b")) as mounted,
     ):
         assert (mounted.export, mounted.path) == (b"/a/b", b"")
 
@@ -93,7 +94,7 @@ def test_a_refused_mount_is_an_oserror_with_the_path(status: int, error: type[OS
         ByHand({EXPORT: exports(b"/a"), MNT: word(status)}) as server,
         pytest.raises(error) as raised,
     ):
-        mount(parse_url(f"nfs://127.0.0.1:{server.port}/a/b"))
+        attach(parse_url(f"nfs://127.0.0.1:{server.port}/a/b"))
     assert raised.value.filename == "/a"
 
 
@@ -102,20 +103,20 @@ def test_no_path_that_mounts_is_what_was_said_of_the_whole_one() -> None:
         ByHand({EXPORT: exports(), MNT: mounts()}) as server,
         pytest.raises(FileNotFoundError) as raised,
     ):
-        mount(parse_url(f"nfs://127.0.0.1:{server.port}/a/b"))
+        attach(parse_url(f"nfs://127.0.0.1:{server.port}/a/b"))
     assert raised.value.filename == "/a/b"
 
 
 def test_a_host_without_a_mount_server_says_so() -> None:
     with ByHand({(NFS, 1): b""}) as server, pytest.raises(ProgramUnavailable):
-        mount(parse_url(f"nfs://127.0.0.1:{server.port}/a"))
+        attach(parse_url(f"nfs://127.0.0.1:{server.port}/a"))
 
 
 def test_mount_and_nfs_may_have_ports_of_their_own() -> None:
     with (
         ByHand({EXPORT: exports(b"/a"), MNT: mounts(__a=ROOT), UMNT: b""}) as mountd,
         ByHand({(NFS, 1): b""}) as nfsd,
-        mount(parse_url(f"nfs://127.0.0.1/a?mountport={mountd.port}&nfsport={nfsd.port}")) as mounted,
+        attach(parse_url(f"nfs://127.0.0.1/a?mountport={mountd.port}&nfsport={nfsd.port}")) as mounted,
     ):
         assert mounted.nfs.client.peer == f"127.0.0.1:{nfsd.port}"
 
@@ -185,9 +186,9 @@ def test_without_a_port_the_portmapper_says_where_and_over_what(
         url = parse_url(f"nfs://127.0.0.1/a{argument}")
         if chosen is None:
             with pytest.raises(NotServed, match=r"knows no (NFS|mount) server of version \d over"):
-                mount(url)
+                attach(url)
             return
-        with mount(url) as mounted:
+        with attach(url) as mounted:
             assert isinstance(mounted.nfs.client, chosen)
 
 
@@ -196,16 +197,16 @@ def test_without_a_port_the_portmapper_says_where_and_over_what(
 def test_root_calls_from_a_reserved_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proto: str) -> None:
     with Served(tmp_path, "--secure") as server:
         url = parse_url(server.url(proto=proto, uid=0))
-        with mount(url) as mounted:
+        with attach(url) as mounted:
             assert mounted.nfs.getattr(mounted.root).nlink >= 2
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         with pytest.raises(PermissionError):
-            mount(url)
+            attach(url)
 
 
 def test_the_mount_server_need_not_be_there_for_the_farewell() -> None:
     with ByHand({EXPORT: exports(b"/a"), MNT: mounts(__a=ROOT)}) as server:
-        mounted = mount(parse_url(f"nfs://127.0.0.1:{server.port}/a"))
+        mounted = attach(parse_url(f"nfs://127.0.0.1:{server.port}/a"))
     mounted.close()
     with pytest.raises(RpcError):
         mounted.nfs.getattr(ROOT)

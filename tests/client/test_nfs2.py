@@ -239,10 +239,8 @@ def test_a_listing_that_never_repeats_itself_is_refused_too(speaking: Any, monke
 @pytest.mark.parametrize("name", [b"", b"../../etc/passwd", b"/etc", b"a\0b"])
 def test_a_listed_name_that_would_lead_elsewhere_is_refused(speaking: Any, name: bytes) -> None:
     nfs, _ = speaking({16: word(0) + chain(entry(b"ok", 1), entry(name, 2)) + word(1)})
-    listing = nfs.readdir(ROOT)
-    assert next(listing).name == b"ok"
     with pytest.raises(OSError, match="impossible name"):
-        next(listing)
+        list(nfs.readdir(ROOT))
 
 
 def test_more_than_was_asked_for_is_refused(speaking: Any) -> None:

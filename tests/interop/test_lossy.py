@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from nfsrpc.auth import SysCredential
-from nfsrpc.client.mount import MountService
-from nfsrpc.client.nfs2 import Nfs2, attributes_to_set
+from nfsrpc.client.mountd import MountService
+from nfsrpc.client.nfs2 import Nfs2, attributes_to_set, read, write
 from nfsrpc.protocols import nfs_prot
 from nfsrpc.rpc.message import NULL_AUTH, encode_call
 from nfsrpc.rpc.retry import RetryPolicy
@@ -148,11 +148,11 @@ def test_contents_with_many_calls_in_flight_arrive_whole(make_server: Callable[.
     ):
         nfs = Nfs2(client)
         handle, _ = nfs.create(root_of(client, server.export), b"big", attributes_to_set(mode=0o644))
-        writes = [nfs.send_write(handle, at, data[at : at + 8192]) for at in range(0, len(data), 8192)]
-        for write in reversed(writes):
-            nfs.take_write(write)
-        reads = [nfs.send_read(handle, at, 8192) for at in range(0, len(data), 8192)]
-        assert b"".join(nfs.take_read(read, 8192)[0] for read in reads) == data
+        sent = [nfs.submit(write(handle, at, data[at : at + 8192])) for at in range(0, len(data), 8192)]
+        for call in reversed(sent):
+            nfs.wait(call)
+        asked = [nfs.submit(read(handle, at, 8192)) for at in range(0, len(data), 8192)]
+        assert b"".join(nfs.wait(call)[0] for call in asked) == data
 
 
 # --- late duplicates, byte for byte

@@ -10,7 +10,7 @@ import pytest
 from served import Served
 
 from nfsrpc.auth import SysCredential
-from nfsrpc.client.mount import MountService
+from nfsrpc.client.mountd import MountService
 from nfsrpc.client.nfs2 import Nfs2, attributes_to_set
 from nfsrpc.rpc.retry import RetryPolicy
 from nfsrpc.transport.client_tcp import connect_tcp
