@@ -67,11 +67,11 @@ def _empty_directory(url: str, name: str) -> str:
     """Make `name`, or the first of ``name-1``, ``name-2``... that is not there; what it is called."""
     from itertools import count
 
-    from nfsrpc.client.mount import mount
     from nfsrpc.client.nfs2 import attributes_to_set
+    from nfsrpc.client.site import attach
     from nfsrpc.client.url import parse_url
 
-    with mount(parse_url(url)) as mounted:
+    with attach(parse_url(url)) as mounted:
         for number in count():
             candidate = f"{name}-{number}" if number else name
             with contextlib.suppress(FileExistsError):
