@@ -29,6 +29,10 @@ _REST = 1.0
 """Seconds that accept rests after the descriptors ran out."""
 _DRAIN = 5.0
 """Seconds that a stopping loop gives slow readers to take their last replies."""
+_LOOKS = 64
+"""How often a stopping loop looks whether more has come: a peer's kernel sends on as ours makes room."""
+_LOOK = 0.02
+"""Seconds that one such look waits."""
 _FAREWELL = 0.5
 """Seconds that peers have to notice the end of their connections, so that no reply is lost to a reset."""
 _ACCEPTS = 64
@@ -296,18 +300,13 @@ class Loop:
     def _drain(self) -> None:
         """Answer every call that has been received, give the replies time to leave, and say goodbye."""
         deadline = time.monotonic() + _DRAIN
-        if not self._successor and self._rest_ends is None:
-            for listener in self._listeners:
-                self._accept(listener, 0)
-        for connection in list(self._connections):
-            connection.receive()
-            self._ready[connection] = None
-        while time.monotonic() < deadline:
-            if not self._successor:
-                for source in self._datagrams:
-                    self._gather_datagrams(source, 0)
-            if not (self._ready or self._calls):
+        if self._successor:
+            self._leave_the_rest()
+        for _ in range(_LOOKS):
+            if not (self._ready or self._selector.select(_LOOK)):
                 break
+            self._step(0)
+        while self._ready and time.monotonic() < deadline:
             self._run_turn()
         waiting = [connection for connection in self._connections if connection.wants_write]
         while waiting and time.monotonic() < deadline:
@@ -316,6 +315,14 @@ class Loop:
                 connection.flush()
             waiting = [connection for connection in waiting if connection.wants_write]
         self._part(time.monotonic() + _FAREWELL)
+
+    def _leave_the_rest(self) -> None:
+        """Datagrams and connections that the kernel still holds are the successor's."""
+        for source in self._datagrams:
+            self._selector.unregister(source.sock)
+        if self._rest_ends is None:
+            for listener in self._listeners:
+                self._selector.unregister(listener)
 
     def _part(self, deadline: float) -> None:
         """End every connection so that its peer gets to read all replies before it learns of the end."""

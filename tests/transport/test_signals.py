@@ -1,21 +1,25 @@
 """What signals do to a server, while a client never stops calling: nothing is lost."""
 
 import contextlib
+import fcntl
 import os
 import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_client, FILEREADWRITE_2_service, readargs
+from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_client, readargs
 from nfsrpc.rpc.retry import AT_MOST_ONCE, RetryPolicy
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
@@ -185,15 +189,34 @@ def test_an_upgrade_that_fails_changes_nothing(server, steady):
 
 def test_sigterm_answers_what_was_received(server):
     """Calls that are in the worker's socket when the signal comes are answered before the connection ends."""
-    with connect_tcp("127.0.0.1", server.port) as client:
-        worker = int.from_bytes(FILEREADWRITE_2_client(client).READ(readargs(0, 0, 4)))
+    with socket.create_connection(("127.0.0.1", server.port), 30) as sock, sock.makefile("rb") as replies:
+        sock.sendall(read(0))
+        worker = int.from_bytes(reply(replies))
         os.kill(worker, signal.SIGSTOP)
-        read = FILEREADWRITE_2_service.procedures[2]
-        calls = [client.submit(read, (readargs(1, 0, 4),)) for _ in range(20)]
+        sock.sendall(b"".join(map(read, [1] * 20)))
+        while acknowledged_not_yet(sock):
+            select.select([], [], [], 0.01)
         server.send(signal.SIGTERM)
         os.kill(worker, signal.SIGCONT)
-        assert [client.wait(call) for call in calls] == [b"first"] * 20
-        assert server.process.wait(20) == 0
+        assert [reply(replies) for _ in range(20)] == [b"first"] * 20
+        assert replies.read() == b""
+        assert server.process.wait(30) == 0
+
+
+def read(file: int) -> bytes:
+    """A record that calls READ."""
+    return struct.pack(">14I", 0x80000000 | 52, 7, 0, 2, 9999, 2, 2, 0, 0, 0, 0, file, 0, 4)
+
+
+def reply(replies: BinaryIO) -> bytes:
+    """The result in the next record: an opaque<>."""
+    record = replies.read(int.from_bytes(replies.read(4)) & 0x7FFFFFFF)
+    return record[28:][: int.from_bytes(record[24:28])]
+
+
+def acknowledged_not_yet(sock: socket.socket) -> int:
+    """Bytes that are not in the peer's kernel yet (SIOCOUTQ of tcp(7))."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 # --- the service manager
