@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nfsrpc.store.volume import VolumeError
 from nfsrpc.store.volume.fsck import Finding, check_volume
 from nfsrpc.store.volume.repair import repair_volume
 
-from .errors import Failure
+from .volumes import volume_failures
 
 
 @click.command()
@@ -31,12 +30,8 @@ def fsck(path: str, repair: bool, as_json: bool) -> None:
     Exit status: 0 no fault; 1 faults (after --repair: left), or the volume
     could not be checked; 2 the command line was wrong.
     """
-    try:
+    with volume_failures(path):
         findings = list(repair_volume(path) if repair else check_volume(path))
-    except VolumeError as error:
-        raise Failure(str(error)) from None
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from None
     if as_json:
         for finding in findings:
             click.echo(json.dumps(dataclasses.asdict(finding)))

@@ -150,7 +150,7 @@ class Exports:
     def __init__(self, specs: Iterable[ExportSpec], stores: dict[str, Store]) -> None:
         specs = list(specs)
         numbers = export_numbers(spec.path for spec in specs)
-        self._sealers = {store.fsid: HandleSealer(store.fsid, store.key) for store in stores.values()}
+        self._sealers = {store.fsid: HandleSealer(store.fsid, store.key, store.old_keys) for store in stores.values()}
         self._exports: list[Export] = []
         for spec in specs:
             store = stores[spec.volume]
@@ -168,11 +168,7 @@ class Exports:
     def open(self, data: bytes) -> tuple[Export, Ufid]:
         """The export and file that a handle names. OSError(ESTALE) if it names none of ours."""
         found = self._opened.get(data)
-        if found is None:
-            if len(self._opened) >= _OPENED:
-                self._opened.clear()
-            found = self._opened[data] = self._verified(data)
-        return found
+        return self._verified(data) if found is None else found
 
     def _verified(self, data: bytes) -> tuple[Export, Ufid]:
         sealer = self._sealers.get(fsid_of(data))
@@ -182,7 +178,12 @@ class Exports:
         export = self._by_number.get((handle.fsid, handle.export))
         if export is None:
             raise stale()
-        return export, handle.node
+        opened = export, handle.node
+        if handle.lasting:
+            if len(self._opened) >= _OPENED:
+                self._opened.clear()
+            self._opened[data] = opened
+        return opened
 
     def under(self, path: bytes) -> tuple[Export, list[bytes]] | None:
         """The export with the longest path that holds `path`, and the names that lead on from its root."""

@@ -11,12 +11,14 @@ outlives restarts and renames.
 
 import errno
 import os
+import time
+from collections.abc import Callable, Sequence
 from hashlib import blake2s
 from hmac import compare_digest
 from struct import Struct
 from typing import NamedTuple
 
-from nfsrpc.store import Ufid
+from nfsrpc.store import OldKey, Ufid
 
 SIZE = 32
 KIND_UFID = 1
@@ -31,11 +33,12 @@ _CACHED = 8192
 
 
 class Handle(NamedTuple):
-    """What a handle says: which export, and which file of it."""
+    """What a handle says: which export, and which file of it. `lasting`: sealed under the present key."""
 
     export: int
     fsid: int
     node: Ufid
+    lasting: bool = True
 
 
 def stale() -> OSError:
@@ -50,11 +53,20 @@ def fsid_of(data: bytes) -> int:
 
 
 class HandleSealer:
-    """Makes and opens the handles of one store, under its key."""
+    """Makes and opens the handles of one store, under its key; opens those under old keys as long as these are good."""
 
-    def __init__(self, fsid: int, key: bytes) -> None:
+    def __init__(
+        self,
+        fsid: int,
+        key: bytes,
+        old_keys: Sequence[OldKey] = (),
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`now`: ns since the epoch."""
         self._fsid = fsid
         self._key = key
+        self._old_keys = old_keys
+        self._now = now
         self._sealed: dict[tuple[int, Ufid], bytes] = {}
 
     def seal(self, export: int, node: Ufid) -> bytes:
@@ -62,7 +74,7 @@ class HandleSealer:
         found = self._sealed.get((export, node))
         if found is None:
             body = _BODY.pack(KIND_UFID, 0, export, self._fsid, node.inode, node.generation, 0)
-            found = body + self._mac(body)
+            found = body + _mac(body, self._key)
             if len(self._sealed) >= _CACHED:
                 self._sealed.clear()
             self._sealed[export, node] = found
@@ -71,12 +83,20 @@ class HandleSealer:
     def open(self, data: bytes) -> Handle:
         """What the 32 bytes of `data` name. OSError(ESTALE) if they are not this store's own work."""
         body = data[: _BODY.size]
-        if len(data) != SIZE or not compare_digest(self._mac(body), data[_BODY.size :]):
+        if len(data) != SIZE:
+            raise stale()
+        lasting = compare_digest(_mac(body, self._key), data[_BODY.size :])
+        if not (lasting or self._is_under_old_key(body, data[_BODY.size :])):
             raise stale()
         kind, flags, export, fsid, inode, generation, spare = _BODY.unpack(body)
         if kind != KIND_UFID or flags or spare or fsid != self._fsid:
             raise stale()
-        return Handle(export, fsid, Ufid(inode, generation))
+        return Handle(export, fsid, Ufid(inode, generation), lasting)
 
-    def _mac(self, body: bytes) -> bytes:
-        return blake2s(body, digest_size=_MAC_SIZE, key=self._key[:32]).digest()
+    def _is_under_old_key(self, body: bytes, mac: bytes) -> bool:
+        now = self._now()
+        return any(old.until > now and compare_digest(_mac(body, old.key), mac) for old in self._old_keys)
+
+
+def _mac(body: bytes, key: bytes) -> bytes:
+    return blake2s(body, digest_size=_MAC_SIZE, key=key[:32]).digest()

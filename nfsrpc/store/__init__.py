@@ -2,6 +2,6 @@
 
 from nfsrpc.rpc.work import Work
 
-from .interface import Attributes, Changes, Entry, Space, Store, Ufid
+from .interface import Attributes, Changes, Entry, OldKey, Quota, Space, Store, Ufid
 
-__all__ = ["Attributes", "Changes", "Entry", "Space", "Store", "Ufid", "Work"]
+__all__ = ["Attributes", "Changes", "Entry", "OldKey", "Quota", "Space", "Store", "Ufid", "Work"]

@@ -5,6 +5,7 @@ of a protocol version live beside that version's procedures. Access rules are
 not the store's either: whoever calls has already asked whether the caller may.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -67,6 +68,22 @@ class Space(NamedTuple):
     inodes_free: int
 
 
+class Quota(NamedTuple):
+    """What one owner may have in a store, and has: bytes of disk space and files. A limit of 0 is none."""
+
+    bytes_limit: int
+    bytes_used: int
+    inodes_limit: int
+    inodes_used: int
+
+
+class OldKey(NamedTuple):
+    """A key that handles were sealed with before; they are good until `until`, ns since the epoch."""
+
+    key: bytes
+    until: int
+
+
 class Store(Work, Protocol):
     """A file store. Every method may raise OSError; ESTALE: the UFID names no file (any more).
 
@@ -80,6 +97,8 @@ class Store(Work, Protocol):
     """32-bit file system id, from the superblock."""
     key: bytes
     """Secret with which handles of this store are sealed."""
+    old_keys: Sequence[OldKey]
+    """Keys that this one has replaced."""
     root: Ufid
 
     def getattr(self, node: Ufid) -> Attributes:
@@ -126,6 +145,9 @@ class Store(Work, Protocol):
 
     def statfs(self) -> Space:
         """Room in the store."""
+
+    def quota(self, uid: int) -> Quota | None:
+        """What `uid` may have and has, inside a unit; None if the store keeps no quotas."""
 
     def close(self) -> None:
         """Give up every descriptor."""

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from nfsrpc.cli import main
 from nfsrpc.store.volume import make_volume
+from nfsrpc.store.volume.identity import adopt_volume
 
 Start = Callable[..., tuple["subprocess.Popen[str]", str]]
 
@@ -139,6 +140,10 @@ def test_the_ready_file_holds_the_port(start: Start, volume: Path, tmp_path: Pat
 
 def test_a_volume_and_its_copy_are_not_served_together(volume: Path, tmp_path: Path) -> None:
     shutil.copytree(volume, tmp_path / "copy")
+    code, line = refused(tmp_path / "copy", "--port", 0)
+    assert code == 1
+    assert "was copied here; `nfsrpc adopt" in line
+    adopt_volume(tmp_path / "copy", moved=True)
     code, line = refused(volume, tmp_path / "copy", "--port", 0)
     assert code == 1
     assert "is a copy of" in line

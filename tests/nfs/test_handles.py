@@ -1,6 +1,7 @@
 """Handles: what they survive, and everything that must not get through."""
 
 import random
+import time
 from struct import pack_into
 
 import pytest
@@ -9,7 +10,8 @@ from nfsrpc.nfs.handles import HandleSealer, fsid_of
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
-from nfsrpc.store import Ufid
+from nfsrpc.store import OldKey, Ufid
+from nfsrpc.store.volume.identity import rekey_volume
 
 SEALER = HandleSealer(0x11223344, b"k" * 32)
 HANDLE = SEALER.seal(0xABCD, Ufid(5, 6))
@@ -18,7 +20,7 @@ HANDLE = SEALER.seal(0xABCD, Ufid(5, 6))
 def test_layout_is_what_the_docs_say():
     assert len(HANDLE) == 32
     assert HANDLE[:24].hex() == "01" "00" "abcd" "11223344" "0000000000000005" "00000006" "00000000"
-    assert SEALER.open(HANDLE) == (0xABCD, 0x11223344, Ufid(5, 6))
+    assert SEALER.open(HANDLE) == (0xABCD, 0x11223344, Ufid(5, 6), True)
     assert fsid_of(HANDLE) == 0x11223344
     assert fsid_of(HANDLE[1:]) == 0
 
@@ -118,3 +120,33 @@ def test_what_is_remembered_of_handles_is_the_same_object_and_bounded(site):
         assert len(export.sealer._sealed) <= 16_384
         assert len(site.exports._opened) <= 16_384
     assert site.exports.open(first) == (export, Ufid(1, 1))
+
+
+@pytest.mark.parametrize(("now", "good"), [(149, b"kj"), (150, b"k"), (199, b"k"), (200, b"")])
+def test_under_an_old_key_as_long_as_it_is_good(now, good):
+    sealer = HandleSealer(0x11223344, b"n" * 32, (OldKey(b"k" * 32, 200), OldKey(b"j" * 32, 150)), lambda: now)
+    assert sealer.open(sealer.seal(5, Ufid(2, 3))) == (5, 0x11223344, Ufid(2, 3), True)
+    for letter in b"kjx":
+        under_old = HandleSealer(0x11223344, bytes([letter]) * 32).seal(5, Ufid(2, 3))
+        if letter in good:
+            assert sealer.open(under_old) == (5, 0x11223344, Ufid(2, 3), False)
+        else:
+            with pytest.raises(OSError, match=r"[Ss]tale"):
+                sealer.open(under_old)
+
+
+def test_a_volume_with_a_new_key(site):
+    """Handles under the old one are taken until its time is over, and not from memory after that."""
+    file, fileid = create(site, b"a")
+    old_root = site.root
+    rekey_volume(site.path, 3600 * 10**9)
+    site.restart()
+    new = site.nfs().NFSPROC_LOOKUP(v2.diropargs(old_root, b"a")).diropres.file
+    assert (new.data != file.data, new.data[:24]) == (True, file.data[:24])
+    for each in (file, new):
+        assert site.nfs().NFSPROC_GETATTR(each).attributes.fileid == fileid
+    rekey_volume(site.path, 10**9, now=lambda: time.time_ns() - 2 * 10**9)
+    site.restart()
+    assert fattr_or_status(site, new.data) == s.NFSERR_STALE
+    assert fattr_or_status(site, file.data) == s.NFS_OK
+    assert file.data not in site.exports._opened

@@ -154,6 +154,11 @@ DAMAGE = {
     "generation beyond": (["UPDATE inodes SET generation = 4000000 WHERE inode = 8"], {("generation", P)}, WHOLE),
     "generation 0": (["UPDATE inodes SET generation = 0 WHERE inode = 8"], {("generation", P)}, WHOLE),
     "root generation": (["UPDATE inodes SET generation = 1 WHERE inode = 2"], {("root", ROOT)}, WHOLE),
+    "quota": (
+        ["INSERT INTO quotas VALUES (-1, 0, 7, 9, 1), (5, 10, 3, 0, 2)"],
+        {("quota", None)},
+        WHOLE,
+    ),
     "root named": (
         ["INSERT INTO names VALUES (4, x'78', 2, 3)", "UPDATE inodes SET cookie = 4 WHERE inode = 4"],
         {("root", ROOT), ("directory", ROOT), ("links", E)},

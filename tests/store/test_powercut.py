@@ -11,6 +11,7 @@ import pytest
 
 from nfsrpc.store.volume import Volume, make_volume
 from nfsrpc.store.volume.fsck import check_volume
+from nfsrpc.store.volume.identity import adopt_volume
 
 HERE = Path(__file__).parent
 SCRIPT = HERE / "crash_workload.py"
@@ -62,6 +63,7 @@ def is_acknowledgement(call):
 def check(path, states, count):
     """`count` units were acknowledged; the next may have got as far as the disk."""
     assert [finding for finding in check_volume(path) if not finding.leftover] == []
+    adopt_volume(path, moved=True)
     volume = Volume.open(path, limits=workload["LIMITS"])
     with volume.work(changing=False):
         found = workload["tree"](volume)

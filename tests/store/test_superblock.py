@@ -27,8 +27,8 @@ def test_what_it_says(volume_path, file):
     assert superblock.reserved == superblock.root_generation + 1
     raw = (volume_path / "superblock").read_bytes()
     assert raw[:16] == raw[SPACING : SPACING + 16] == b"nfsrpc volume\r\n\0"
-    assert raw[16:20] == b"\0\0\0\1"
-    assert unpack(raw[:COPY_SIZE]) == (1, dataclasses.replace(superblock, sequence=0))
+    assert raw[16:20] == b"\0\0\0\2"
+    assert unpack(raw[:COPY_SIZE]) == (2, dataclasses.replace(superblock, sequence=0))
 
 
 def test_no_two_volumes_are_alike(tmp_path):
@@ -96,10 +96,10 @@ def test_both_copies_lost(volume_path):
 
 def test_a_later_format(volume_path, file):
     raw = bytearray(pack(dataclasses.replace(file.read(), sequence=9)))
-    raw[19] = 2
+    raw[19] = 3
     raw[-4:] = zlib.crc32(raw[:-4]).to_bytes(4, "big")
     with (volume_path / "superblock").open("r+b") as disk:
         disk.seek(SPACING)
         disk.write(raw)
-    with pytest.raises(NotAVolume, match="volume format 2; this version of nfsrpc reads format 1"):
+    with pytest.raises(NotAVolume, match="volume format 3, of a newer nfsrpc; this one knows formats up to 2"):
         Volume.open(volume_path)

@@ -286,9 +286,9 @@ PROGRAMS = {
 # --- the volume (docs/volume.md) and its handles (docs/handles.md)
 
 superblock_body = Struct(
-    "magic" / Const(b"nfsrpc volume\r\n\0"), "format" / Const(1, Int32ub), "sequence" / Int64ub, "fsid" / Int32ub,
+    "magic" / Const(b"nfsrpc volume\r\n\0"), "format" / Const(2, Int32ub), "sequence" / Int64ub, "fsid" / Int32ub,
     "key" / Bytes(32), "root" / Int32ub, "root_generation" / Int32ub, "reserved" / Int64ub, "created" / Int64ub,
-    Zeros(lambda ctx: 420),
+    "home" / Int64ub, "old_keys" / Array(4, Struct("until" / Int64ub, "key" / Bytes(32))), Zeros(lambda ctx: 252),
 )  # fmt: skip
 superblock = Struct("body" / RawCopy(superblock_body), "crc" / Checksum(Int32ub, zlib.crc32, this.body.data))
 SUPERBLOCK_COPIES = (0, 4096)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ..interface import Changes, Ufid
 from . import schema
+from .accounts import growth
 from .contents import Contents
 from .database import Database
 from .generations import Generations
@@ -60,6 +61,7 @@ class Files:
             size = len(target)
         now = self._now()
         directory = kind == stat.S_IFDIR
+        self._inodes.quotas.demand(uid, size if directory else 0, 1)
         generation = self._generations.take()
         row = Inode(
             inode=self._inodes.allocate(),
@@ -157,6 +159,7 @@ class Files:
         if end > row.size or row.used < row.size:
             # The host may have to find room: behind the end, or in a hole.
             self._contents.check_room()
+            self._inodes.quotas.demand(row.uid, growth(row.size, row.used, offset, end))
         if row.content:
             self._clear_tail(row, end)
         else:
@@ -207,6 +210,8 @@ class Files:
         if changes.mode is not None:
             row.mode = stat.S_IFMT(row.mode) | stat.S_IMODE(changes.mode)
         if changes.uid is not None:
+            if changes.uid != row.uid:
+                self._inodes.quotas.demand_of_owner(changes.uid, row.used)
             row.uid = changes.uid
         if changes.gid is not None:
             row.gid = changes.gid

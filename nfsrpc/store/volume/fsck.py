@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import contents, invariants, schema
+from .accounts import WHOLE
 from .database import Database
 from .limits import VolumeLimits
 from .lock import Lock
@@ -54,6 +55,7 @@ class Checker:
             self._attributes,
             self._numbers,
             self._generations,
+            self._quotas,
             self._pending,
             self._contents,
         )
@@ -68,8 +70,8 @@ class Checker:
         for place, copy in enumerate(copies):
             if copy is None:
                 yield Finding("superblock", f"copy {place} of the superblock does not hold; the other does", None, True)
-        identities = {(copy.fsid, copy.key, copy.root, copy.root_generation) for _, copy in filter(None, copies)}
-        if len(identities) > 1:
+        origins = {(copy.created, copy.root, copy.root_generation) for _, copy in filter(None, copies)}
+        if len(origins) > 1:
             yield Finding("superblock", "the two copies of the superblock are of different volumes")
 
     def _integrity(self) -> Iterator[Finding]:
@@ -149,6 +151,11 @@ class Checker:
         for inode, generation, content in self._rows(invariants.GENERATION_RANGE, end, end):
             text = f"generation {generation}, content {content}, but only those up to {end - 1} are reserved"
             yield Finding("generation", text, inode)
+
+    def _quotas(self) -> Iterator[Finding]:
+        for owner, used, files, counted, found in self._rows(invariants.QUOTAS):
+            whose = "the volume" if owner == WHOLE else f"uid {owner}"
+            yield Finding("quota", f"{whose} is said to have {used} bytes, {files} files; {counted}, {found} counted")
 
     def _pending(self) -> Iterator[Finding]:
         for inode, content in self._rows(invariants.PENDING):

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..interface import Attributes, Ufid
 from . import schema
+from .accounts import Quotas
 from .database import Database
 from .free import FreeNumbers
 from .limits import VolumeLimits
@@ -76,6 +77,7 @@ class Inodes:
         self._database = database
         self._limits = limits
         self._free = FreeNumbers(unit, database)
+        self.quotas = Quotas(unit, database)
         self._cache: dict[int, Inode] = {}
         self._dirty: dict[int, Inode | None] = {}
         self._committed: dict[int, Inode | None] = {}
@@ -116,6 +118,8 @@ class Inodes:
         inode = row.inode
         if inode not in self._committed:
             self._committed[inode] = self.by_number(inode)
+        if self.quotas.counting:
+            self.quotas.moved(self.by_number(inode), row)
         journal = self._unit.journal
         journal.set(self._cache, inode, row)
         journal.set(self._dirty, inode, row)
@@ -142,6 +146,8 @@ class Inodes:
         self._free.add(inode)
         if inode not in self._committed:
             self._committed[inode] = self.by_number(inode)
+        if self.quotas.counting:
+            self.quotas.moved(self.by_number(inode), None)
         state = self._current()
         journal = self._unit.journal
         journal.set(state, "inodes", state["inodes"] - 1)
@@ -168,6 +174,7 @@ class Inodes:
                 self._database.many(schema.INODE_DELETE, gone)
             self._database.many(schema.INODE_PUT, [_values(row) for row in self._dirty.values() if row is not None])
         self._free.flush()
+        self.quotas.flush()
         if self._state != self._committed_state:
             self._database.run(schema.STATE_SET, (self._state["next_inode"], self._state["inodes"]))
 
@@ -177,6 +184,7 @@ class Inodes:
         self._committed.clear()
         self._committed_state = dict(self._state)
         self._free.settle()
+        self.quotas.settle()
         while len(self._cache) > self._limits.cached_inodes:
             make_room(self._cache)
 
@@ -186,4 +194,5 @@ class Inodes:
         self._dirty.clear()
         self._state.clear()
         self._free.forget()
+        self.quotas.forget()
         self._committed_state = {}

@@ -54,6 +54,14 @@ FREE_IN_USE = "SELECT f.inode FROM free f JOIN inodes i ON i.inode = f.inode"
 FREE_BEYOND = "SELECT inode FROM free WHERE inode >= ? OR inode < ?"
 FREE_COUNT = "SELECT COUNT(*) FROM free"
 GREATEST_GENERATION = "SELECT COALESCE(MAX(generation), 0), COALESCE(MAX(content), 0) FROM inodes"
+QUOTAS = """WITH counted AS (
+        SELECT uid AS owner, SUM(used) AS used, COUNT(*) AS files FROM inodes GROUP BY uid
+        UNION ALL SELECT -1, SUM(used), COUNT(*) FROM inodes),
+    owners AS (SELECT owner FROM counted UNION SELECT owner FROM quotas)
+    SELECT o.owner, COALESCE(q.bytes_used, 0), COALESCE(q.inodes_used, 0), COALESCE(c.used, 0), COALESCE(c.files, 0)
+    FROM owners o LEFT JOIN quotas q ON q.owner = o.owner LEFT JOIN counted c ON c.owner = o.owner
+    WHERE EXISTS (SELECT 1 FROM quotas) AND (COALESCE(q.bytes_used, 0) <> COALESCE(c.used, 0)
+        OR COALESCE(q.inodes_used, 0) <> COALESCE(c.files, 0))"""
 PENDING = "SELECT DISTINCT inode, content FROM pending"
 SHARDS = "SELECT DISTINCT inode / ? FROM inodes WHERE content <> 0"
 CONTENTS = "SELECT inode, content, size FROM inodes WHERE content <> 0 AND inode >= ? AND inode < ?"

@@ -10,9 +10,9 @@ from types import TracebackType
 
 from . import schema
 from .database import Database
-from .errors import VolumeInUse
+from .errors import VolumeError, VolumeInUse
 from .replay import greatest_age
-from .superblock import SuperblockFile
+from .superblock import FORMAT, SuperblockFile
 
 LOCK_FILE = "lock"
 
@@ -21,14 +21,20 @@ class Lock:
     """The lock of a volume, and nothing more: for programs that need the volume at rest."""
 
     def __init__(
-        self, path: str | os.PathLike[str], *, shared: bool = False, inherited: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        shared: bool = False,
+        inherited: int | None = None,
+        oldest: int = FORMAT,
     ) -> None:
         """Take it; `shared`: together with others that ask for it so. NotAVolume; VolumeInUse.
 
-        `inherited` is the descriptor of a lock that a predecessor holds and hands on.
+        `inherited` is the descriptor of a lock that a predecessor holds and
+        hands on. `oldest`: a volume of a format before that is none.
         """
         self.path = Path(path)
-        SuperblockFile(self.path).close()
+        SuperblockFile(self.path, oldest=oldest).close()
         if inherited is not None:
             self._descriptor = inherited
             return
@@ -97,6 +103,7 @@ class VolumeLock(Lock):
         super().__init__(path, shared=shared, inherited=inherited)
 
     def _begin(self) -> None:
+        self._check_home()
         database = Database(self.path)
         try:
             database.run(schema.BEGIN_CHANGING)
@@ -104,6 +111,20 @@ class VolumeLock(Lock):
             database.run(schema.COMMIT)
         finally:
             database.close()
+
+    def _check_home(self) -> None:
+        """A copy has the original's handles, and gives out again what the original has given out since."""
+        superblock = SuperblockFile(self.path)
+        try:
+            home = superblock.read().home
+            if home not in (0, superblock.home):
+                raise VolumeError(
+                    self.path,
+                    f"the volume was copied here; `nfsrpc adopt {self.path}` makes it a volume of its own, "
+                    "with --moved it stays the one it was",
+                )
+        finally:
+            superblock.close()
 
     def __enter__(self) -> "VolumeLock":
         return self

@@ -9,18 +9,29 @@ import time
 from pathlib import Path
 
 from . import contents, database, lock, schema, superblock, unit
+from .accounts import WHOLE
 from .files import DIRECTORY_SIZE
+from .identity import new_fsid, new_key
 from .inodes import Inode
+from .quota import Limits, set_limits
+
+UNLIMITED = Limits()
 
 ROOT = 2
 """Inode number of the root directory, as everywhere; 0 means none, and 1 is left out."""
 
 
 def make_volume(
-    path: str | os.PathLike[str], *, uid: int | None = None, gid: int | None = None, mode: int = 0o755
+    path: str | os.PathLike[str],
+    *,
+    uid: int | None = None,
+    gid: int | None = None,
+    mode: int = 0o755,
+    size: Limits = UNLIMITED,
 ) -> None:
     """Make an empty volume at `path`, durably; its root directory gets the owner (default: who calls) and `mode`.
 
+    `size`: how large it may become; see `quota.set_limits`.
     A directory that does not exist is made (its parent must exist). OSError:
     ENOTEMPTY if there is anything in it; nothing is left behind on failure.
     """
@@ -28,6 +39,8 @@ def make_volume(
     made = _claim(volume)
     try:
         _fill(volume, os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid, mode)
+        if size != UNLIMITED:
+            set_limits(volume, WHOLE, size)
     except BaseException:
         _clear(volume, made)
         raise
@@ -66,8 +79,8 @@ def _fill(volume: Path, uid: int, gid: int, mode: int) -> None:
     superblock.write_new(
         volume,
         superblock.Superblock(
-            fsid=secrets.randbelow(0xFFFFFFFF) + 1,
-            key=secrets.token_bytes(32),
+            fsid=new_fsid(),
+            key=new_key(),
             root=ROOT,
             root_generation=generation,
             reserved=generation + 1,

@@ -21,6 +21,7 @@ from .generations import Generations
 from .inodes import Inode
 from .limits import VolumeLimits
 from .lock import Lock
+from .quota import recount
 from .superblock import SuperblockFile
 from .unit import Unit
 
@@ -51,6 +52,7 @@ class Repair:
             self._orphans,
             self._counts,
             self._host_files,
+            self._quotas,
         )
         for step in steps:
             step()
@@ -204,6 +206,9 @@ class Repair:
         ]
         for inode in missing:
             self._run(invariants.EMPTY_FILE, inode)
+
+    def _quotas(self) -> None:
+        recount(self._unit, self._database)
 
 
 def _sweep(volume: Path, database: Database) -> None:

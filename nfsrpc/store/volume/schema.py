@@ -17,6 +17,9 @@ NUMBER_KEY = "INTEGER PRIMARY KEY"
 INTEGRITY = "PRAGMA integrity_check(20)"
 
 # --- tables ---------------------------------------------------------------------------------------------------------
+QUOTAS = f"""CREATE TABLE IF NOT EXISTS quotas (
+    owner {NUMBER_KEY}, bytes_limit BIGINT NOT NULL, bytes_used BIGINT NOT NULL,
+    inodes_limit BIGINT NOT NULL, inodes_used BIGINT NOT NULL)"""
 TABLES = (
     f"""CREATE TABLE inodes (
         inode {NUMBER_KEY}, generation BIGINT NOT NULL, mode BIGINT NOT NULL, nlink BIGINT NOT NULL,
@@ -37,6 +40,7 @@ TABLES = (
     "CREATE UNIQUE INDEX replay_by_key ON replay (key)",
     f"""CREATE TABLE state (
         id {NUMBER_KEY}, next_inode BIGINT NOT NULL, inodes BIGINT NOT NULL, uptime_offset BIGINT NOT NULL)""",
+    QUOTAS,
 )
 
 # --- transactions ---------------------------------------------------------------------------------------------------
@@ -76,6 +80,20 @@ NAME_COOKIE_GET = "SELECT cookie FROM names WHERE directory = ? AND name = ?"
 NAME_ANY = "SELECT 1 FROM names WHERE directory = ? LIMIT 1"
 NAME_PAGE = "SELECT inode, name, cookie FROM names WHERE directory = ? AND cookie > ? ORDER BY cookie LIMIT ?"
 NAME_COOKIE = "UPDATE names SET cookie = ? WHERE directory = ? AND name = ?"
+
+# --- quotas ---------------------------------------------------------------------------------------------------------
+QUOTA_COLUMNS = "bytes_limit, bytes_used, inodes_limit, inodes_used"
+QUOTA_GET = f"SELECT {QUOTA_COLUMNS} FROM quotas WHERE owner = ?"
+QUOTA_PUT = f"""INSERT INTO quotas (owner, {QUOTA_COLUMNS}) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (owner) DO UPDATE SET bytes_limit = excluded.bytes_limit, bytes_used = excluded.bytes_used,
+    inodes_limit = excluded.inodes_limit, inodes_used = excluded.inodes_used"""
+QUOTA_ALL = f"SELECT owner, {QUOTA_COLUMNS} FROM quotas ORDER BY owner"
+QUOTA_LIMITED = "SELECT 1 FROM quotas WHERE bytes_limit <> 0 OR inodes_limit <> 0 LIMIT 1"
+QUOTA_DROP = "DELETE FROM quotas"
+QUOTA_COUNT_OWNERS = """INSERT INTO quotas (owner, bytes_limit, bytes_used, inodes_limit, inodes_used)
+    SELECT uid, 0, SUM(used), 0, COUNT(*) FROM inodes GROUP BY uid"""
+QUOTA_COUNT_VOLUME = """INSERT INTO quotas (owner, bytes_limit, bytes_used, inodes_limit, inodes_used)
+    SELECT -1, 0, COALESCE(SUM(bytes_used), 0), 0, COALESCE(SUM(inodes_used), 0) FROM quotas"""
 
 # --- content files to put right -------------------------------------------------------------------------------------
 PENDING_ADD = "INSERT INTO pending (owner, inode, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"

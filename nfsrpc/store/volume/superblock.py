@@ -12,12 +12,17 @@ from typing import Any
 
 import construct  # type: ignore[import-untyped, unused-ignore]
 
+from ..interface import OldKey
 from .errors import NotAVolume
 from .host import sync_data
 
 FILE = "superblock"
 MAGIC = b"nfsrpc volume\r\n\x00"
-FORMAT = 1
+FORMAT = 2
+"""What this version writes, and the only one it serves; `upgrade` brings older ones to it."""
+OLDEST = 1
+OLD_KEYS = 4
+"""Keys kept beside the current one, so that handles sealed under them go on being accepted for a while."""
 SPACING = 4096
 """Bytes between the starts of the two copies: no sector, and no page of a host file, holds part of both."""
 
@@ -31,7 +36,9 @@ _BODY: Any = construct.Struct(
     "root_generation" / construct.Int32ub,
     "reserved" / construct.Int64ub,
     "created" / construct.Int64ub,
-    construct.Padding(420),
+    "home" / construct.Int64ub,
+    "old_keys" / construct.Array(OLD_KEYS, construct.Struct("until" / construct.Int64ub, "key" / construct.Bytes(32))),
+    construct.Padding(252),
 )
 _COPY: Any = construct.Struct(
     "body" / construct.RawCopy(_BODY),
@@ -42,7 +49,11 @@ COPY_SIZE: int = _COPY.sizeof()
 
 @dataclass(frozen=True, slots=True)
 class Superblock:
-    """`reserved`: every generation below it may have been given out. `created`: ns since the epoch."""
+    """`reserved`: every generation below it may have been given out. `created`: ns since the epoch.
+
+    `home`: inode number, on the host, of the file that the superblock was made
+    in or moved to; 0 if unknown. A superblock found elsewhere is that of a copy.
+    """
 
     fsid: int
     key: bytes
@@ -51,12 +62,15 @@ class Superblock:
     reserved: int
     created: int
     sequence: int = 0
+    home: int = 0
+    old_keys: tuple[OldKey, ...] = ()
 
 
-def pack(superblock: Superblock) -> bytes:
+def pack(superblock: Superblock, version: int = FORMAT) -> bytes:
     """One copy, `COPY_SIZE` bytes, CRC included."""
+    unused = OLD_KEYS - len(superblock.old_keys)
     fields = {
-        "format": FORMAT,
+        "format": version,
         "sequence": superblock.sequence,
         "fsid": superblock.fsid,
         "key": superblock.key,
@@ -64,6 +78,8 @@ def pack(superblock: Superblock) -> bytes:
         "root_generation": superblock.root_generation,
         "reserved": superblock.reserved,
         "created": superblock.created,
+        "home": superblock.home,
+        "old_keys": [*(key._asdict() for key in superblock.old_keys), *[{"until": 0, "key": bytes(32)}] * unused],
     }
     return bytes(_COPY.build({"body": {"value": fields}}))
 
@@ -75,16 +91,25 @@ def unpack(data: bytes) -> tuple[int, Superblock] | None:
     except construct.ConstructError:
         return None
     return body.format, Superblock(
-        body.fsid, body.key, body.root, body.root_generation, body.reserved, body.created, body.sequence
+        fsid=body.fsid,
+        key=body.key,
+        root=body.root,
+        root_generation=body.root_generation,
+        reserved=body.reserved,
+        created=body.created,
+        sequence=body.sequence,
+        home=body.home,
+        old_keys=tuple(OldKey(old.key, old.until) for old in body.old_keys if old.until),
     )
 
 
 class SuperblockFile:
     """The file `superblock` of a volume. Whoever calls `update` holds the volume's writer lock."""
 
-    def __init__(self, volume: Path) -> None:
-        """NotAVolume if there is none, or none that can be read."""
+    def __init__(self, volume: Path, *, oldest: int = FORMAT) -> None:
+        """NotAVolume if there is none, or none that can be read: of a later format, or one before `oldest`."""
         self._volume = volume
+        self._oldest = oldest
         try:
             self._descriptor = os.open(volume / FILE, os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -105,9 +130,22 @@ class SuperblockFile:
         if not held:
             raise NotAVolume(self._volume, "not a volume, or both copies of its superblock are damaged")
         version, newest = max(held, key=lambda copy: copy[1].sequence)
-        if version != FORMAT:
-            raise NotAVolume(self._volume, f"volume format {version}; this version of nfsrpc reads format {FORMAT}")
+        if version > FORMAT:
+            why = f"volume format {version}, of a newer nfsrpc; this one knows formats up to {FORMAT}: take the newer"
+            raise NotAVolume(self._volume, why)
+        if version < self._oldest:
+            why = f"volume format {version}; `nfsrpc upgrade {self._volume}` brings it to format {FORMAT}"
+            raise NotAVolume(self._volume, why)
         return newest
+
+    def version(self) -> int:
+        """Format of the newer copy that holds."""
+        return max((copy for copy in self.copies() if copy is not None), key=lambda copy: copy[1].sequence)[0]
+
+    @property
+    def home(self) -> int:
+        """What `Superblock.home` is where this file lies."""
+        return os.fstat(self._descriptor).st_ino
 
     def update(self, superblock: Superblock) -> Superblock:
         """Durably replace the older copy by `superblock` under the next sequence number."""
@@ -122,12 +160,16 @@ class SuperblockFile:
 
 
 def write_new(volume: Path, superblock: Superblock) -> None:
-    """Make the file, both copies in it, durably and at once: a volume whose making broke off has no superblock."""
+    """Make the file, both copies in it, durably and at once: a volume whose making broke off has no superblock.
+
+    `home` becomes the file's own.
+    """
     making = volume / (FILE + ".new")
     descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        here = replace(superblock, home=os.fstat(descriptor).st_ino)
         for sequence in (0, 1):
-            os.pwrite(descriptor, pack(replace(superblock, sequence=sequence)), sequence * SPACING)
+            os.pwrite(descriptor, pack(replace(here, sequence=sequence)), sequence * SPACING)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from ..interface import Attributes, Changes, Entry, Space, Ufid
+from ..interface import Attributes, Changes, Entry, OldKey, Quota, Space, Ufid
 from . import schema
+from .accounts import WHOLE
 from .contents import Contents
 from .database import Database
 from .directories import Directories
@@ -58,6 +59,7 @@ class Volume:
         superblock = self._superblock.read()
         self.fsid = superblock.fsid
         self.key = superblock.key
+        self.old_keys: Sequence[OldKey] = superblock.old_keys
         self.root = Ufid(superblock.root, superblock.root_generation)
         self._database = Database(volume)
         (offset,) = self._database.one(schema.UPTIME_GET)
@@ -275,9 +277,16 @@ class Volume:
     # --- the whole --------------------------------------------------------------------------------------------------
 
     def statfs(self) -> Space:
-        """See `Store.statfs`: the room of the host file system that holds the volume."""
+        """See `Store.statfs`: the room of the host file system that holds the volume, as far as its size allows."""
         block, total, free, room = self._contents.room()
         used, available = self._inodes.counts()
+        whole = self._inodes.quotas.account(WHOLE)
+        if whole.bytes_limit:
+            total = whole.bytes_limit
+            left = max(0, total - whole.bytes_used)
+            free, room = min(free, left), min(room, left)
+        if whole.inodes_limit:
+            available = min(available, max(0, whole.inodes_limit - whole.inodes_used))
         return Space(
             block_size=block,
             total=total,
@@ -286,6 +295,11 @@ class Volume:
             inodes=used + available,
             inodes_free=available,
         )
+
+    def quota(self, uid: int) -> Quota | None:
+        """See `Store.quota`."""
+        quotas = self._inodes.quotas
+        return quotas.account(uid) if quotas.counting else None
 
     def close(self) -> None:
         """Abort an open unit; give up every descriptor and, if `open` took it, the lock. May be called twice."""
