@@ -36,6 +36,11 @@ class Attributes:
     mtime: int
     ctime: int
 
+    @property
+    def ufid(self) -> Ufid:
+        """The file's name for ever."""
+        return Ufid(self.inode, self.generation)
+
 
 @dataclass(slots=True)
 class Changes:

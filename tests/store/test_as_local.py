@@ -1,4 +1,4 @@
-"""The volume beside a directory of the local file system: same calls, same errors, same tree."""
+"""Each store beside a directory of the local file system: same calls, same errors, same tree."""
 
 import errno
 import os
@@ -81,15 +81,15 @@ class Local:
 
 
 class Stored:
-    """The same calls on a volume, each in a unit of its own."""
+    """The same calls on a store, each in a unit of its own."""
 
-    def __init__(self, volume):
-        self.volume = volume
+    def __init__(self, store):
+        self.store = store
 
     def _walk(self, path):
-        node = self.volume.getattr(self.volume.root)
+        node = self.store.getattr(self.store.root)
         for name in filter(None, path.split(b"/")):
-            node = self.volume.lookup(node.ufid, name)
+            node = self.store.lookup(node.ufid, name)
         return node.ufid
 
     def _split(self, path):
@@ -97,11 +97,11 @@ class Stored:
         return self._walk(above), name
 
     def _do(self, call):
-        with self.volume.work(changing=True), self.volume.step():
+        with self.store.work(changing=True), self.store.step():
             return call()
 
     def _create(self, path, mode, target=b""):
-        self._do(lambda: self.volume.create(*self._split(path), mode, 0, 0, 0, target))
+        self._do(lambda: self.store.create(*self._split(path), mode, 0, 0, 0, target))
 
     def mkdir(self, path):
         self._create(path, S_IFDIR | 0o755)
@@ -116,52 +116,52 @@ class Stored:
         self._create(path, S_IFLNK | 0o777, target)
 
     def readlink(self, path):
-        return self._do(lambda: self.volume.readlink(self._walk(path)))
+        return self._do(lambda: self.store.readlink(self._walk(path)))
 
     def link(self, old, new):
-        self._do(lambda: self.volume.link(self._walk(old), *self._split(new)))
+        self._do(lambda: self.store.link(self._walk(old), *self._split(new)))
 
     def unlink(self, path):
-        self._do(lambda: self.volume.unlink(*self._split(path)))
+        self._do(lambda: self.store.unlink(*self._split(path)))
 
     def rmdir(self, path):
-        self._do(lambda: self.volume.rmdir(*self._split(path)))
+        self._do(lambda: self.store.rmdir(*self._split(path)))
 
     def rename(self, old, new):
-        self._do(lambda: self.volume.rename(*self._split(old), *self._split(new)))
+        self._do(lambda: self.store.rename(*self._split(old), *self._split(new)))
 
     def truncate(self, path, size):
-        self._do(lambda: self.volume.setattr(self._walk(path), Changes(size=size)))
+        self._do(lambda: self.store.setattr(self._walk(path), Changes(size=size)))
 
     def chmod(self, path, mode):
-        self._do(lambda: self.volume.setattr(self._walk(path), Changes(mode=mode)))
+        self._do(lambda: self.store.setattr(self._walk(path), Changes(mode=mode)))
 
     def write(self, path, offset, data):
-        self._do(lambda: self.volume.write(self._walk(path), offset, data))
+        self._do(lambda: self.store.write(self._walk(path), offset, data))
 
     def read(self, path):
-        with self.volume.work(changing=False):
+        with self.store.work(changing=False):
             return self._contents(path)
 
     def _contents(self, path):
-        return self.volume.read(self._walk(path), 0, 1 << 30)[0]
+        return self.store.read(self._walk(path), 0, 1 << 30)[0]
 
     def parent(self, path):
         above = os.path.dirname(path)
-        with self.volume.work(changing=False):
-            return self.volume.lookup(self._walk(path), b"..").ufid == self._walk(above)
+        with self.store.work(changing=False):
+            return self.store.lookup(self._walk(path), b"..").ufid == self._walk(above)
 
     def tree(self):
-        with self.volume.work(changing=False):
+        with self.store.work(changing=False):
             return self._tree(b"")
 
     def _tree(self, path):
         found = {}
-        entries, last = self.volume.readdir(self._walk(path), 0, 1000)
+        entries, last = self.store.readdir(self._walk(path), 0, 1000)
         assert last
         for entry in sorted(entries[2:], key=lambda entry: entry.name):
             below = path + b"/" + entry.name if path else entry.name
-            row = self.volume.getattr(self._walk(below))
+            row = self.store.getattr(self._walk(below))
             assert row.inode == entry.inode
             is_directory = stat.S_ISDIR(row.mode)
             content = self._contents(below) if stat.S_ISREG(row.mode) else None
@@ -238,12 +238,12 @@ def outcome(side, operation):
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_same_as_local(name, volume, tmp_path):
+def test_same_as_local(name, store, tmp_path):
     directory = tmp_path / "local"
     directory.mkdir()
     old = os.umask(0)
     try:
-        local, stored = Local(directory), Stored(volume)
+        local, stored = Local(directory), Stored(store)
         for operation in TREE + SEQUENCES[name]:
             assert outcome(stored, operation) == outcome(local, operation), operation
         assert stored.tree() == local.tree()
@@ -253,28 +253,28 @@ def test_same_as_local(name, volume, tmp_path):
 
 @pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"/", b"a\0"])
 @pytest.mark.parametrize("method", ["create", "link", "unlink", "rmdir", "rename from", "rename to"])
-def test_what_is_no_name(volume, once, method, name):
-    file = once(volume, "create", volume.root, b"f", S_IFREG | 0o644, 0, 0)
+def test_what_is_no_name(store, once, method, name):
+    file = once(store, "create", store.root, b"f", S_IFREG | 0o644, 0, 0)
     calls = {
-        "create": ("create", volume.root, name, S_IFREG | 0o644, 0, 0),
-        "link": ("link", file.ufid, volume.root, name),
-        "unlink": ("unlink", volume.root, name),
-        "rmdir": ("rmdir", volume.root, name),
-        "rename from": ("rename", volume.root, name, volume.root, b"x"),
-        "rename to": ("rename", volume.root, b"f", volume.root, name),
+        "create": ("create", store.root, name, S_IFREG | 0o644, 0, 0),
+        "link": ("link", file.ufid, store.root, name),
+        "unlink": ("unlink", store.root, name),
+        "rmdir": ("rmdir", store.root, name),
+        "rename from": ("rename", store.root, name, store.root, b"x"),
+        "rename to": ("rename", store.root, b"f", store.root, name),
     }
     with pytest.raises(OSError) as caught:
-        once(volume, *calls[method])
+        once(store, *calls[method])
     assert caught.value.errno == errno.EINVAL
-    with volume.work(changing=False):
-        assert [entry.name for entry in volume.readdir(volume.root, 0, 10)[0]] == [b".", b"..", b"f"]
+    with store.work(changing=False):
+        assert [entry.name for entry in store.readdir(store.root, 0, 10)[0]] == [b".", b"..", b"f"]
 
 
-def test_types_that_are_refused(volume, once):
-    root = volume.root
-    directory = once(volume, "create", root, b"d", S_IFDIR | 0o755, 0, 0).ufid
-    link = once(volume, "create", root, b"s", S_IFLNK | 0o777, 0, 0, 0, b"t").ufid
-    file = once(volume, "create", root, b"f", S_IFREG | 0o644, 0, 0).ufid
+def test_types_that_are_refused(store, once):
+    root = store.root
+    directory = once(store, "create", root, b"d", S_IFDIR | 0o755, 0, 0).ufid
+    link = once(store, "create", root, b"s", S_IFLNK | 0o777, 0, 0, 0, b"t").ufid
+    file = once(store, "create", root, b"f", S_IFREG | 0o644, 0, 0).ufid
     table = [
         (("write", directory, 0, b"x"), errno.EISDIR),
         (("write", link, 0, b"x"), errno.EINVAL),
@@ -300,15 +300,15 @@ def test_types_that_are_refused(volume, once):
     ]
     for call, expected in table:
         with pytest.raises(OSError) as caught:
-            once(volume, *call)
+            once(store, *call)
         assert caught.value.errno == expected, call
 
 
-def test_devices_keep_their_numbers_and_links_their_bytes(volume, once):
-    device = once(volume, "create", volume.root, b"null", stat.S_IFCHR | 0o666, 5, 6, 0x0103)
+def test_devices_keep_their_numbers_and_links_their_bytes(store, once):
+    device = once(store, "create", store.root, b"null", stat.S_IFCHR | 0o666, 5, 6, 0x0103)
     assert (device.mode, device.uid, device.gid, device.rdev, device.size) == (stat.S_IFCHR | 0o666, 5, 6, 0x0103, 0)
-    once(volume, "create", volume.root, b"s", S_IFLNK | 0o777, 0, 0, 0, b"../\xff/etc")
-    with volume.work(changing=False):
-        link = volume.lookup(volume.root, b"s")
-        assert (volume.readlink(link.ufid), link.size) == (b"../\xff/etc", 8)
-        assert volume.lookup(volume.root, b"..").ufid == volume.root
+    once(store, "create", store.root, b"s", S_IFLNK | 0o777, 0, 0, 0, b"../\xff/etc")
+    with store.work(changing=False):
+        link = store.lookup(store.root, b"s")
+        assert (store.readlink(link.ufid), link.size) == (b"../\xff/etc", 8)
+        assert store.lookup(store.root, b"..").ufid == store.root

@@ -42,11 +42,6 @@ class Inode(Attributes):
         """An equal row, to be changed and `put`."""
         return Inode(*_values(self))
 
-    @property
-    def ufid(self) -> Ufid:
-        """The file's name for ever."""
-        return Ufid(self.inode, self.generation)
-
     def stamp(self, now: int, *, data: bool) -> None:
         """Note a change at `now` (ns): ctime and, where `data` changed, mtime; each at least 1 µs later than it was.
 

@@ -20,6 +20,11 @@ INTEGRITY = "PRAGMA integrity_check(20)"
 QUOTAS = f"""CREATE TABLE IF NOT EXISTS quotas (
     owner {NUMBER_KEY}, bytes_limit BIGINT NOT NULL, bytes_used BIGINT NOT NULL,
     inodes_limit BIGINT NOT NULL, inodes_used BIGINT NOT NULL)"""
+REPLAY_TABLES = (
+    f"""CREATE TABLE replay (
+        place {NUMBER_KEY}, key BLOB NOT NULL, born BIGINT NOT NULL, result BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX replay_by_key ON replay (key)",
+)
 TABLES = (
     f"""CREATE TABLE inodes (
         inode {NUMBER_KEY}, generation BIGINT NOT NULL, mode BIGINT NOT NULL, nlink BIGINT NOT NULL,
@@ -35,9 +40,7 @@ TABLES = (
     f"""CREATE TABLE pending (
         owner BIGINT NOT NULL, inode BIGINT NOT NULL, content BIGINT NOT NULL,
         PRIMARY KEY (owner, inode, content)) {CLUSTERED}""",
-    f"""CREATE TABLE replay (
-        place {NUMBER_KEY}, key BLOB NOT NULL, born BIGINT NOT NULL, result BLOB NOT NULL)""",
-    "CREATE UNIQUE INDEX replay_by_key ON replay (key)",
+    *REPLAY_TABLES,
     f"""CREATE TABLE state (
         id {NUMBER_KEY}, next_inode BIGINT NOT NULL, inodes BIGINT NOT NULL, uptime_offset BIGINT NOT NULL)""",
     QUOTAS,

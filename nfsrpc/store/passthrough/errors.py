@@ -1,0 +1,15 @@
+"""What forbids serving a directory; everything else the store raises is a plain `OSError`."""
+
+import errno
+import os
+
+
+class CannotServe(OSError):
+    """The directory cannot be served as asked. `str()` is one line that says what to do."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str, code: int = errno.EINVAL) -> None:
+        super().__init__(code, why, os.fspath(path))
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.why}"
