@@ -20,8 +20,9 @@ from nfsrpc.nfs.exports import NOBODY, ExportSpec, Squash, normal_path
 from nfsrpc.nfs.security import BadSecurity, SecurityOptions, parse_security
 from nfsrpc.nfs.server import NfsServer, Options, Place, Port111
 from nfsrpc.transport import Server
+from nfsrpc.transport.master import Attendant
 from nfsrpc.transport.reporter import Reporter, control_path, report
-from nfsrpc.transport.workers import Attendant
+from nfsrpc.transport.supervisor import WorkersFailed
 
 from .errors import Failure
 
@@ -114,7 +115,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
     except OSError as error:
         raise Failure(_explained(error, host, port)) from None
-    except (MissingExtra, GssFailed, BadMapping) as error:
+    except (MissingExtra, GssFailed, BadMapping, WorkersFailed) as error:
         raise Failure(str(error)) from None
 
 

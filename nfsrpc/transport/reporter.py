@@ -99,7 +99,7 @@ def _labels(count: Count) -> str:
 class Reporter:
     """A control socket and, if wanted, an HTTP port of the loopback interface, with readiness of its own.
 
-    `fileno` and `act` make it an attendant of `nfsrpc.transport.workers.Plan`. OSError: a path or
+    `fileno` and `act` make it an attendant of `nfsrpc.transport.master.Plan`. OSError: a path or
     port cannot be had.
     """
 

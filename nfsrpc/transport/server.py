@@ -14,7 +14,8 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 from .endpoints import Endpoint, activated, bind
 from .inheritance import Inheritance
 from .loop import Loop, Turn
-from .workers import Attendant, Plan, run
+from .master import Attendant, Plan
+from .workers import run
 
 MakeBindings = Callable[[], Iterable[Binding]]
 """Makes what one worker serves, in that worker's own process: nothing opened there is shared by accident."""
@@ -108,7 +109,7 @@ class Server:
     ) -> bool:
         """Serve until SIGTERM or SIGINT, or until a successor does; whether one does.
 
-        `reload`, `state` and `attendants` as in `nfsrpc.transport.workers.Plan`.
+        `reload`, `state` and `attendants` as in `nfsrpc.transport.master.Plan`.
         """
         self.succeeded = run(
             Plan(self._workers, self._turn, self._loop, self._inheritance, reload, state, attendants)

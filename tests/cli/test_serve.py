@@ -1,5 +1,6 @@
 """The serve command: what it prints, and one clear line for each mistake."""
 
+import os
 import re
 import shutil
 import signal
@@ -13,8 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from nfsrpc.cli import main
+from nfsrpc.protocols import nfs_prot
 from nfsrpc.store.volume import make_volume
 from nfsrpc.store.volume.identity import adopt_volume
+from nfsrpc.transport import connect_tcp
+from nfsrpc.transport.ping import ping
 
 Start = Callable[..., tuple["subprocess.Popen[str]", str]]
 
@@ -147,3 +151,17 @@ def test_a_volume_and_its_copy_are_not_served_together(volume: Path, tmp_path: P
     code, line = refused(volume, tmp_path / "copy", "--port", 0)
     assert code == 1
     assert "is a copy of" in line
+
+
+def test_workers_that_cannot_start_again_are_given_up(start: Start, volume: Path) -> None:
+    """With a reason, and exit status 1, not restarted without end."""
+    process, port = start(volume, "--no-portmap", "--workers", 2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    with connect_tcp("127.0.0.1", int(port)) as client:
+        ping(client, nfs_prot.NFS_PROGRAM, nfs_prot.NFS_VERSION)
+    volume.rename(volume.with_name("elsewhere"))
+    for pid in map(int, children.read_text().split()):
+        os.kill(pid, signal.SIGKILL)
+    assert process.wait(60) == 1
+    assert process.stdout is not None
+    assert process.stdout.read().splitlines()[-1].startswith(f"nfsrpc: workers cannot start, 4 tries each: {volume}")

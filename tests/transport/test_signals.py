@@ -35,6 +35,9 @@ SERVER = """
     class Settings(FILEREADWRITE_2_service):
         def __init__(self):
             self.text = open(sys.argv[3], "rb").read()
+            if self.text == b"worthless":
+                raise ValueError("worthless settings")
+            print("set", flush=True)
         def WRITE(self, arg, call):
             return None
         def READ(self, arg, call):
@@ -59,9 +62,11 @@ PATIENT = RetryPolicy(0.1, 1.5, 1.0, 0.1, None, AT_MOST_ONCE.window)
 
 
 class Process:
-    def __init__(self, directory: Path, workers: int, environment: dict[str, str], port: int = 0, **options) -> None:
+    def __init__(
+        self, directory: Path, workers: int, environment: dict[str, str], port: int = 0, *, text: str = "first", **kw
+    ) -> None:
         self.settings = directory / "settings"
-        self.settings.write_text("first")
+        self.settings.write_text(text)
         script = directory / "server.py"
         script.write_text(textwrap.dedent(SERVER))
         self.output = open(directory / "output", "w+")  # noqa: SIM115 - outlives this call
@@ -69,9 +74,11 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, str(script), str(port), str(workers), str(self.settings)],
             stdout=self.output, stderr=self.errors, env={**os.environ, **environment}, start_new_session=True,
-            **options,
+            **kw,
         )  # fmt: skip
         self.port = int(self.awaited(r"port (\d+)"))
+        if text == "first":
+            self.awaited(f"(?s)((set.*){{{workers}}})")
 
     def awaited(self, pattern: str, file: str = "output") -> str:
         """The first group of `pattern` once it is in the output."""
@@ -162,6 +169,17 @@ def test_settings_that_are_broken_are_not_taken(server, steady):
     assert steady.text() == b"first"
 
 
+def test_settings_that_no_worker_can_start_with_are_given_up(server, steady):
+    """The old workers answer on, those that die meanwhile are replaced once the settings are good again."""
+    server.settings.write_text("worthless")
+    server.send(signal.SIGHUP)
+    server.awaited("(nothing is reloaded): .*worthless settings", "errors")
+    assert steady.text() == b"first"
+    server.settings.write_text("better")
+    server.send(signal.SIGHUP)
+    steady.awaited(b"better")
+
+
 def test_sigusr1_says_how_things_stand(server):
     server.send(signal.SIGUSR1)
     server.awaited("(all is well)", "errors")
@@ -217,6 +235,31 @@ def reply(replies: BinaryIO) -> bytes:
 def acknowledged_not_yet(sock: socket.socket) -> int:
     """Bytes that are not in the peer's kernel yet (SIOCOUTQ of tcp(7))."""
     return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def test_workers_that_cannot_start_end_the_server(tmp_path):
+    server = Process(tmp_path, 2, {}, text="worthless")
+    try:
+        assert server.process.wait(60) == 1
+        server.awaited("(WorkersFailed): workers cannot start, 4 tries each: worthless settings", "errors")
+    finally:
+        server.end()
+
+
+def test_workers_that_die_and_cannot_start_again_end_the_server(tmp_path):
+    server = Process(tmp_path, 2, {})
+    try:
+        pids: set[int] = set()
+        while len(pids) < 2:
+            with connect_tcp("127.0.0.1", server.port) as client:
+                pids.add(int.from_bytes(FILEREADWRITE_2_client(client).READ(readargs(0, 0, 4))))
+        server.settings.write_text("worthless")
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert server.process.wait(60) == 1
+        server.awaited("(WorkersFailed): workers cannot start", "errors")
+    finally:
+        server.end()
 
 
 # --- the service manager
