@@ -1,39 +1,29 @@
-"""Every message and the volume's superblock as `construct` declarations, by hand from the RFCs and docs/volume.md.
+"""Every message as a `construct` declaration, by hand from the RFCs: the second, independent description of the wire.
 
-The second, independent description of the wire and the disk: nothing here knows the package's codec or compiler.
-Field names are the RFCs'; a linked list is a ListContainer.
+Nothing here knows the package's codec or compiler. Field names are the RFCs'; a linked list is a ListContainer.
+What the flavours of authentication send is in by_construct_auth.py, what a volume is on disk in by_construct_disk.py.
 """
 
 from __future__ import annotations
-
-import hashlib
-import zlib
 
 from construct import (
     Array,
     Bytes,
     Check,
-    Checksum,
     Computed,
-    Const,
     Construct,
     ExprValidator,
     FocusedSeq,
     If,
-    Int8ub,
-    Int16ub,
     Int32sb,
     Int32ub,
-    Int64ub,
     Pass,
     PrefixedArray,
-    RawCopy,
     Rebuild,
     RepeatUntil,
     Struct,
     Subconstruct,
     Switch,
-    Terminated,
     ValidationError,
     len_,
     obj_,
@@ -109,7 +99,7 @@ def on_success(status: Construct, name: str, body: Construct) -> Construct:
 
 # --- RFC 5531: messages
 
-flavor = Int32sb
+flavor = word
 opaque_auth = Struct("flavor" / flavor, "body" / opaque(400))
 mismatch_info = Struct("low" / word, "high" / word)
 call_body = Struct(
@@ -129,17 +119,8 @@ reply_body = Struct(
     "stat" / one_of(0, 1), "reply" / Switch(this.stat, {0: accepted_reply, 1: rejected_reply})
 )
 rpc_msg = Struct("xid" / word, "mtype" / one_of(0, 1), "body" / Switch(this.mtype, {0: call_body, 1: reply_body}))
-authsys_parms = Struct(
-    "stamp" / word, "machinename" / opaque(255), "uid" / word, "gid" / word,
-    "gids" / ExprValidator(PrefixedArray(word, word), lambda gids, _: len(gids) <= 16),
-)  # fmt: skip
 record_fragment = Struct("mark" / word, "last" / Computed(this.mark >> 31), "data" / Bytes(this.mark & 0x7FFFFFFF))
 record = RepeatUntil(lambda fragment, *_: fragment.last, record_fragment)
-
-# RFC 2203 §5, RFC 2695 §2.1
-gss_body = Struct("gss_proc" / one_of(0, 1, 2, 3), "seq_num" / word, "service" / one_of(1, 2, 3), "handle" / opaque())
-gss_credential = Struct("version" / Const(1, Int32ub), "body" / gss_body)
-gss_integrity = Struct("databody_integ" / opaque(), "checksum" / opaque())
 
 # --- RFC 1094: NFS version 2
 
@@ -274,6 +255,39 @@ RPCBIND4 = {
     11: (rpcb, Chain(entry)),
     12: (nothing, Array(3, statistics)),
 }
+
+# --- Sun's key_prot.x, which <rpcsvc/key_prot.h> of C libraries is made from: the keyserver of AUTH_DH
+
+keystatus = one_of(0, 1, 2, 3)
+keybuf, des_block, netname = fixed(48), Bytes(8), opaque(255)
+sealed = on_success(keystatus, "deskey", des_block)
+KEY1 = {
+    1: (keybuf, keystatus),
+    2: (Struct("remotename" / netname, "deskey" / des_block), sealed),
+    3: (Struct("remotename" / netname, "deskey" / des_block), sealed),
+    4: (nothing, des_block),
+    5: (
+        netname,
+        on_success(keystatus, "cred", Struct("uid" / word, "gid" / word, "gids" / PrefixedArray(word, word))),
+    ),
+}
+with_key = Struct("remotename" / netname, "remotekey" / opaque(1024), "deskey" / des_block)
+net_keys = Struct("st_priv_key" / keybuf, "st_pub_key" / keybuf, "st_netname" / netname)
+KEY2 = {
+    **KEY1,
+    6: (with_key, sealed),
+    7: (with_key, sealed),
+    8: (net_keys, keystatus),
+    9: (nothing, on_success(keystatus, "knet", net_keys)),
+    10: (keybuf, sealed),
+}
+
+# --- the file service of the RPC textbooks (README, tutorial)
+
+FILES2 = {
+    1: (Struct("f" / integer, "position" / integer, "data" / opaque(1000)), nothing),
+    2: (Struct("f" / integer, "position" / integer, "length" / integer), opaque(1000)),
+}
 PROGRAMS = {
     (100003, 2): NFS2,
     (100005, 1): MOUNT1,
@@ -281,23 +295,23 @@ PROGRAMS = {
     (100000, 2): PORTMAP2,
     (100000, 3): RPCBIND3,
     (100000, 4): RPCBIND4,
+    (100029, 1): KEY1,
+    (100029, 2): KEY2,
+    (9999, 2): FILES2,
 }
 
-# --- the volume (docs/volume.md) and its handles (docs/handles.md)
 
-superblock_body = Struct(
-    "magic" / Const(b"nfsrpc volume\r\n\0"), "format" / Const(2, Int32ub), "sequence" / Int64ub, "fsid" / Int32ub,
-    "key" / Bytes(32), "root" / Int32ub, "root_generation" / Int32ub, "reserved" / Int64ub, "created" / Int64ub,
-    "home" / Int64ub, "old_keys" / Array(4, Struct("until" / Int64ub, "key" / Bytes(32))), Zeros(lambda ctx: 252),
-)  # fmt: skip
-superblock = Struct("body" / RawCopy(superblock_body), "crc" / Checksum(Int32ub, zlib.crc32, this.body.data))
-SUPERBLOCK_COPIES = (0, 4096)
-handle = Struct(
-    "kind" / Int8ub, "flags" / Int8ub, "export" / Int16ub, "fsid" / Int32ub, "inode" / Int64ub, "generation" / Int32ub,
-    "spare" / Int32ub, "mac" / Bytes(8), Terminated,
-)  # fmt: skip
-
-
-def handle_mac(data: bytes, key: bytes) -> bytes:
-    """What the last 8 bytes of a handle must be."""
-    return hashlib.blake2s(data[:24], digest_size=8, key=key).digest()
+def leaves(value):
+    """Numbers and bytes of a value in the order of the wire, whatever holds them."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not str(name).startswith("_"):
+                yield from leaves(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from leaves(item)
+    elif hasattr(value, "__slots__") and not isinstance(value, (int, bytes)):
+        for name in value.__slots__:
+            yield from leaves(getattr(value, name))
+    elif value is not None:
+        yield bytes(value) if isinstance(value, (bytes, bytearray)) else int(value)

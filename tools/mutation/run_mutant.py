@@ -2,15 +2,17 @@
 
 import importlib.machinery
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import hypothesis  # noqa: F401  (imported before the fork, as pytest is: each takes a good part of a second)
 import pytest
 
 
 class Replacement(importlib.machinery.SourceFileLoader):
     """Reads another file in place of the module's own; nothing of it is kept as bytecode."""
 
-    def __init__(self, name: str, path: str, text: bytes) -> None:
+    def __init__(self, name: str, path: str, text: str) -> None:
         super().__init__(name, path)
         self.text = text
 
@@ -21,7 +23,7 @@ class Replacement(importlib.machinery.SourceFileLoader):
 class Finder:
     """Finds the replaced module first."""
 
-    def __init__(self, module: str, path: str, text: bytes) -> None:
+    def __init__(self, module: str, path: str, text: str) -> None:
         self.module = module
         self.path = path
         self.text = text
@@ -33,13 +35,19 @@ class Finder:
         return importlib.machinery.ModuleSpec(name, loader, origin=self.path)
 
 
-def main() -> int:
-    """Replace, and run."""
-    file, replacement, *tests = sys.argv[1:]
+def run(file: str, text: str, tests: Sequence[str]) -> int:
+    """Replace, and run: pytest's exit status, of the first tests that fail. For a process of its own."""
     module = file.removesuffix(".py").replace("/", ".")
-    sys.meta_path.insert(0, Finder(module, str(Path(file).resolve()), Path(replacement).read_bytes()))
-    options = ["-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", "--timeout", "60"]
-    return int(pytest.main([*options, *tests]))
+    sys.meta_path.insert(0, Finder(module, str(Path(file).resolve()), text))
+    options = ["-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", "--timeout", "100"]
+    # One after the other: most mutants die at once, and need not wait until the rest is collected.
+    return next((code for test in tests if (code := int(pytest.main([*options, test])))), 0)
+
+
+def main() -> int:
+    """The command line."""
+    file, replacement, *tests = sys.argv[1:]
+    return run(file, Path(replacement).read_text(), tests)
 
 
 if __name__ == "__main__":
