@@ -11,6 +11,7 @@ _COMMANDS = {
     "serve": "Serve volumes over NFS version 2.",
     "mkfs": "Make a volume.",
     "fsck": "Check a volume that is not being served.",
+    "snapshot": "Copy a volume, also while it is served.",
     "upgrade": "Bring a volume of an older format to the present one.",
     "resize": "Let a volume grow to a size.",
     "quota": "Show and set what each user may have in a volume.",

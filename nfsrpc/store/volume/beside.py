@@ -1,5 +1,6 @@
 """Changing a volume beside the servers that serve it: under the writer lock alone, as one more of their processes."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from .database import Database
 from .superblock import SuperblockFile
-from .unit import Unit
+from .unit import WRITER_FILE, Unit
 
 
 class Beside(NamedTuple):
@@ -38,3 +39,14 @@ def beside_servers(path: str | os.PathLike[str], *, changing: bool) -> Iterator[
             database.close()
     finally:
         superblock.close()
+
+
+@contextmanager
+def changes_wait(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Nobody changes the volume at `path` meanwhile: the changing units of its servers wait. Reading goes on."""
+    descriptor = os.open(Path(path) / WRITER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -18,6 +18,7 @@ from .database import Database
 from .host import start_writing, sync_data
 from .inodes import Inodes
 from .limits import VolumeLimits
+from .sparse import extents
 from .unit import Outcome, Unit
 
 DIRECTORY = "data"
@@ -149,19 +150,9 @@ class Contents:
         self.check_room()
         writing = self.make(target)
         reading = self.present(source)
-        size = min(size, os.fstat(reading).st_size)
-        position = 0
-        while position < size:
-            try:
-                start = os.lseek(reading, position, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    return
-                raise
-            end = min(os.lseek(reading, start, os.SEEK_HOLE), size)
+        for start, end in extents(reading, min(size, os.fstat(reading).st_size)):
             while start < end:
                 start += os.pwrite(writing, os.pread(reading, min(end - start, _COPIED_AT_ONCE), start), start)
-            position = end
 
     def room(self) -> tuple[int, int, int, int]:
         """(block size, total, free, free for what is new) of the host file system, in bytes but for the first."""

@@ -3,6 +3,7 @@
 import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,19 @@ class Database:
         """Execute one statement for each row of values."""
         try:
             self._connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise as_oserror(error) from error
+
+    def copy_to(self, path: Path) -> None:
+        """Write the database as this connection sees it, in a reading transaction or without one, to a new file.
+
+        It is not synced. OSError.
+        """
+        try:
+            with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+                for pragma in schema.COPY_PRAGMAS:
+                    copy.execute(pragma).fetchone()
+                self._connection.backup(copy)
         except sqlite3.Error as error:
             raise as_oserror(error) from error
 

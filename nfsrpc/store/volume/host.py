@@ -38,3 +38,13 @@ def sync_data(descriptor: int) -> None:
     macOS has no fdatasync; its fsync does as much and a little more.
     """
     getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def sync_file_system(descriptor: int) -> None:
+    """Bring everything on the file system of `descriptor` to stable storage: for many files at once. OSError."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+    elif syncfs(descriptor):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

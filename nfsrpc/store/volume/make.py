@@ -36,18 +36,18 @@ def make_volume(
     ENOTEMPTY if there is anything in it; nothing is left behind on failure.
     """
     volume = Path(path)
-    made = _claim(volume)
+    made = claim_directory(volume)
     try:
         _fill(volume, os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid, mode)
         if size != UNLIMITED:
             set_limits(volume, WHOLE, size)
     except BaseException:
-        _clear(volume, made)
+        clear_directory(volume, made)
         raise
 
 
-def _claim(volume: Path) -> bool:
-    """Whether the directory had to be made."""
+def claim_directory(volume: Path) -> bool:
+    """Make sure that there is an empty directory; whether it had to be made. ENOTEMPTY."""
     try:
         volume.mkdir(mode=0o700)
     except FileExistsError:
@@ -58,7 +58,8 @@ def _claim(volume: Path) -> bool:
     return True
 
 
-def _clear(volume: Path, made: bool) -> None:
+def clear_directory(volume: Path, made: bool) -> None:
+    """Take back what was begun in a directory, and the directory itself if it was `made` for it."""
     with os.scandir(volume) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -88,7 +89,7 @@ def _fill(volume: Path, uid: int, gid: int, mode: int) -> None:
         ),
     )
     for directory in (volume / contents.DIRECTORY, volume, volume.absolute().parent):
-        _sync(directory)
+        sync_directory(directory)
 
 
 def _root(generation: int, uid: int, gid: int, mode: int, now: int) -> Inode:
@@ -124,7 +125,8 @@ def _fill_database(volume: Path, root: Inode) -> None:
         made.close()
 
 
-def _sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to stable storage."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

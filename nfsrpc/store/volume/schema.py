@@ -8,6 +8,8 @@ PRAGMAS = (
     "PRAGMA cache_size = -8000",
     "PRAGMA journal_size_limit = 67108864",
 )
+COPY_PRAGMAS = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")
+ATTACH = "ATTACH DATABASE ? AS earlier"
 BEGIN_CHANGING = "BEGIN IMMEDIATE"
 VERSION = "PRAGMA data_version"
 """Changes when another connection has committed; run inside a transaction it also fixes the snapshot."""
@@ -97,6 +99,15 @@ QUOTA_COUNT_OWNERS = """INSERT INTO quotas (owner, bytes_limit, bytes_used, inod
     SELECT uid, 0, SUM(used), 0, COUNT(*) FROM inodes GROUP BY uid"""
 QUOTA_COUNT_VOLUME = """INSERT INTO quotas (owner, bytes_limit, bytes_used, inodes_limit, inodes_used)
     SELECT -1, 0, COALESCE(SUM(bytes_used), 0), 0, COALESCE(SUM(inodes_used), 0) FROM quotas"""
+
+# --- snapshots ------------------------------------------------------------------------------------------------------
+SNAPSHOT_SIZE = "SELECT COALESCE(SUM(used), 0), COUNT(*) FROM inodes WHERE content <> 0"
+SNAPSHOT_ALL = "SELECT inode, content, size FROM inodes WHERE content <> 0"
+SNAPSHOT_CHANGED = """SELECT i.inode, i.content, i.size FROM inodes i LEFT JOIN earlier.inodes e ON e.inode = i.inode
+    WHERE i.content <> 0 AND (e.inode IS NULL OR e.content <> i.content OR e.size <> i.size OR e.ctime <> i.ctime)"""
+SNAPSHOT_GONE = """SELECT e.inode, e.content FROM earlier.inodes e LEFT JOIN inodes i ON i.inode = e.inode
+    WHERE e.content <> 0 AND (i.inode IS NULL OR i.content <> e.content)"""
+SNAPSHOT_DROP = ("DELETE FROM replay", "DELETE FROM pending")
 
 # --- content files to put right -------------------------------------------------------------------------------------
 PENDING_ADD = "INSERT INTO pending (owner, inode, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
