@@ -23,8 +23,10 @@ from nfsrpc.transport import Server
 from nfsrpc.transport.master import Attendant
 from nfsrpc.transport.reporter import Reporter, control_path, report
 from nfsrpc.transport.supervisor import WorkersFailed
+from nfsrpc.transport.tls import ServerTls
 
 from .errors import Failure
+from .tls_options import tls_options
 
 _log = logging.getLogger(__name__)
 _ANY = ("0.0.0.0", "::")
@@ -53,6 +55,7 @@ _ANY = ("0.0.0.0", "::")
 @click.option("--keyserv", default="/var/run/keyservsock", show_default=True, type=click.Path(), metavar="SOCKET",
               help="The keyserv that holds this host's secret key, for --sec=dh.")  # fmt: skip
 @click.option("--shorthand", is_flag=True, help="Give AUTH_SYS callers a shorthand (AUTH_SHORT).")
+@tls_options
 @click.option("--portmap/--no-portmap", default=True, help="Take port 111 too, or register with the portmapper "
               "that has it.")  # fmt: skip
 @click.option("--metrics", type=click.IntRange(0, 65535), metavar="PORT", help="Answer Prometheus on this port of "
@@ -82,6 +85,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     metrics: int | None,
     control: Path | None,
     ready_file: str | None,
+    tls: ServerTls | None,
 ) -> None:
     """Serve volumes over NFS version 2, until SIGTERM or Ctrl-C.
 
@@ -94,6 +98,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     nfsrpc serve /srv/vol --host 0.0.0.0 --as /export    everybody mounts /export
     nfsrpc serve a b --as /a --as /b --read-only         two volumes, unchangeable
     nfsrpc serve /srv/vol --sec krb5i:krb5p              Kerberos (key of nfs/HOST in the keytab)
+    nfsrpc serve /srv/vol --tls required --tls-cert C --tls-key K     TLS (RFC 9289)
     """
     squash = Squash(root_squash, all_squash, anonuid, anongid)
     exports = [
@@ -104,7 +109,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
         known = SecurityOptions(public_keys, keyserv, id_map, shorthand)
         with (
             _ended_by_signals(),
-            NfsServer(exports, Options(host, port, workers, portmap, known)).started() as (server, place),
+            NfsServer(exports, Options(host, port, workers, portmap, known, tls)).started() as (server, place),
             _reporting(server, workers, control, metrics) as attendants,
         ):
             if ready_file:

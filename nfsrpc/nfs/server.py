@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from nfsrpc.store import Store
 from nfsrpc.store.volume import Volume, VolumeError, VolumeLock
 from nfsrpc.transport import PortInUse, Server
 from nfsrpc.transport.inheritance import Inheritance
+from nfsrpc.transport.tls import ServerTls
 
 from . import mount as mount_program
 from . import nfs2
@@ -62,13 +63,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to serve: address, port (0: a free one), worker processes, whether to care for port 111, who is believed."""
+    """How to serve: address, port (0: a free one), workers, whether to care for port 111, who is believed, TLS."""
 
     host: str = "127.0.0.1"
     port: int = 2049
     workers: int = 1
     portmap: bool = True
     security: SecurityOptions = field(default_factory=SecurityOptions)
+    tls: ServerTls | None = None
 
 
 class NfsServer:
@@ -142,6 +144,7 @@ class NfsServer:
             self._options.workers,
             flavors=self._flavors,
             inheritance=self._inheritance,
+            tls=None if self._options.tls is None else self._options.tls.context,
         )
 
     def _register(self, stack: ExitStack, server: Server) -> tuple[Port111, str]:
@@ -169,10 +172,15 @@ class NfsServer:
         exports = Exports(self._exports, stores)
         rmtab = Rmtab(os.path.join(self._exports[0].volume, RMTAB))
         return [
-            nfs2.binding(exports),
-            *mount_program.bindings(exports, rmtab),
+            *self._protected([nfs2.binding(exports), *mount_program.bindings(exports, rmtab)]),
             *Mapper(self._registry, self._statistics).bindings(),
         ]
+
+
+    def _protected(self, bindings: Iterable[Binding]) -> Iterable[Binding]:
+        """As --tls says. The portmapper is not among them: who looks for a service does not know yet what it wants."""
+        tls = self._options.tls
+        return [replace(binding, tls_required=tls is not None and tls.required) for binding in bindings]
 
 
 def _lines(port: int) -> list[Registered]:

@@ -50,6 +50,14 @@ class ClientTls:
     host: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """What a server does about TLS: `context` (see `server_context`) is offered, or `required` for its programs."""
+
+    context: ssl.SSLContext
+    required: bool = False
+
+
 def client_context(
     authorities: str | None = None, certificate: str | None = None, key: str | None = None
 ) -> ssl.SSLContext:
@@ -59,7 +67,7 @@ def client_context(
     """
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=authorities)
     if certificate is not None:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, _no_password)
     return _restricted(context)
 
 
@@ -68,16 +76,22 @@ def server_context(
 ) -> ssl.SSLContext:
     """A context for servers: TLS 1.3. Clients may show certificates of `authorities`; `mutual`: they must.
 
-    OSError, ssl.SSLError as `client_context`; ValueError: `mutual` without authorities.
+    OSError, ssl.SSLError as `client_context`; ValueError: `mutual` without authorities, or a key that only a
+    password opens.
     """
     if mutual and authorities is None:
         raise ValueError("nobody can be required to have a certificate that no authority is known for")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key, _no_password)
     if authorities is not None:
         context.load_verify_locations(authorities)
         context.verify_mode = ssl.CERT_REQUIRED if mutual else ssl.CERT_OPTIONAL
     return _restricted(context)
+
+
+def _no_password() -> str:
+    """OpenSSL would ask the terminal, and a server wait for an answer for ever."""
+    raise ValueError("the key is protected by a password; give one that is not")
 
 
 def _restricted(context: ssl.SSLContext) -> ssl.SSLContext:
@@ -93,6 +107,8 @@ class Channel:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=server, server_hostname=host)
         self.established = False
+        self.ended = False
+        """Whether the peer has said that nothing more comes (close_notify)."""
 
     def feed(self, data: bytes) -> bytes:
         """The plain bytes that `data` completes. `TlsFailed`: the handshake fails, or the stream is not genuine."""
@@ -106,6 +122,7 @@ class Channel:
                 self.established = True
             while chunk := self._tls.read(_PLAIN):
                 plain.append(chunk)
+            self.ended = True
         except ssl.SSLWantReadError:
             return b"".join(plain)
         except ssl.SSLError as broken:
@@ -186,7 +203,7 @@ class ServerStream:
     @property
     def broken(self) -> bool:
         """Whether nothing more can come of the stream."""
-        return self._reader.broken
+        return self._reader.broken or (self._channel is not None and self._channel.ended)
 
     @property
     def tls(self) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -10,9 +11,10 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+from certificates import make_certificates
 
 from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_client, FILEREADWRITE_2_service, readargs
 from nfsrpc.rpc.dispatch import Binding
@@ -42,23 +44,7 @@ BADCRED = w(1, 1, 1, 1)
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, certificates of a server (localhost) and a client that it signed, and a stranger's."""
-    if shutil.which("openssl") is None:
-        pytest.skip("not on this machine: openssl")
-    place = tmp_path_factory.mktemp("keys")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=place, check=True, capture_output=True, timeout=60)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    for name in ("ca", "stranger"):
-        openssl("req", "-x509", *curve, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
-    for name in ("server", "client"):
-        (place / f"{name}.ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}.example")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                "-extfile", f"{name}.ext", "-out", f"{name}.pem", "-days", "9")  # fmt: skip
-    return place
+    return make_certificates(tmp_path_factory.mktemp("keys"))
 
 
 class Who(FILEREADWRITE_2_service):
@@ -174,29 +160,40 @@ def test_a_server_that_cannot_prove_its_name_is_refused(start, keys, read):
         read(port, tls=elsewhere)
 
 
-def raw(port: int, data: bytes) -> bytes:
-    """What the server says to `data` until it closes, or is quiet."""
+def still_open(port: int, data: bytes, size: int) -> bytes:
+    """The `size` bytes that the server says to `data`; then it is quiet, and does not close."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
         sock.sendall(data)
-        sock.settimeout(0.5)
         said = b""
-        try:
+        while len(said) < size:
+            more = sock.recv(1000)
+            assert more, said
+            said += more
+        sock.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            sock.recv(1000)
+        return said
+
+
+def closed(port: int, data: bytes) -> bytes:
+    """What the server says to `data` before it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+        sock.sendall(data)
+        said = b""
+        with contextlib.suppress(ConnectionResetError):  # the close came while bytes of ours were unread
             while more := sock.recv(1000):
                 said += more
-        except TimeoutError:
-            return said + b"|open"
-        except ConnectionResetError:
-            return said
         return said
 
 
 def test_the_probe_is_answered_as_the_rfc_shows(start):
-    assert raw(start(), record(PROBE)) == record(STARTTLS) + b"|open"
+    wanted = record(STARTTLS)
+    assert still_open(start(), record(PROBE), len(wanted)) == wanted
 
 
 @pytest.mark.parametrize("behind", [record(NULL), record(NULL)[:10], b"\x80", record(PROBE)])
 def test_bytes_slipped_in_behind_the_probe_end_the_connection(start, behind):
-    assert raw(start(), record(PROBE) + behind) == b""
+    assert closed(start(), record(PROBE) + behind) == b""
 
 
 def test_clear_text_after_the_probe_ends_the_connection(start):
@@ -218,7 +215,8 @@ def test_clear_text_after_the_probe_ends_the_connection(start):
     ids=["procedure 1", "with a body"],
 )
 def test_the_flavour_on_anything_but_a_probe_is_refused(start, probe):
-    assert raw(start(), record(probe)) == record(w(7) + BADCRED) + b"|open"
+    wanted = record(w(7) + BADCRED)
+    assert still_open(start(), record(probe), len(wanted)) == wanted
 
 
 def test_no_tls_below_1_3_and_none_without_alpn(start, keys):
@@ -252,6 +250,42 @@ def test_an_independent_tls_speaks_to_us(start, keys):
             assert inside.recv(100) == record(w(8, 1, 0, 0, 0, 0))
             inside.sendall(record(PROBE))
             assert inside.recv(100) == record(w(7) + BADCRED)
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                inside.unwrap()  # told that nothing more comes, the server closes
+
+
+@pytest.mark.parametrize(("own", "name"), [(None, b"''"), ("client", b"'client.example'")])
+def test_gnutls_speaks_to_us(start, keys, own, name):
+    """A second TLS stack, with a probe of ours: gnutls-cli goes into TLS on SIGALRM, on the same connection."""
+    if shutil.which("gnutls-cli") is None:
+        pytest.skip("not on this machine: gnutls-bin")
+    command = ["gnutls-cli", "--starttls", "--alpn", "sunrpc", "--x509cafile", keys / "ca.pem",
+               "--logfile", "/dev/null", "--port", str(start(mutual=own is not None))]  # fmt: skip
+    if own is not None:
+        command += ["--x509certfile", keys / f"{own}.pem", "--x509keyfile", keys / f"{own}.key"]
+    read = w(9, 0, 2, 9999, 2, 2, 0, 0, 0, 0, 1, 0, 1)
+    result = w(len(name)) + name + bytes(-len(name) % 4)
+    with subprocess.Popen(
+        [*command, "localhost"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as gnutls:
+        gnutls.stdin.write(record(PROBE))
+        assert exactly(gnutls.stdout, record(STARTTLS))
+        gnutls.send_signal(signal.SIGALRM)
+        assert gnutls.stderr.readline() == b"*** Starting TLS handshake\n"
+        gnutls.stdin.write(record(NULL))
+        assert exactly(gnutls.stdout, record(w(8, 1, 0, 0, 0, 0)))
+        gnutls.stdin.write(record(read))
+        assert exactly(gnutls.stdout, record(w(9, 1, 0, 0, 0, 0) + result))
+        gnutls.stdin.close()
+        assert gnutls.wait(20) == 0
+
+
+def exactly(stream: IO[bytes], wanted: bytes) -> bool:
+    """Whether `wanted` is what comes next, in however many pieces."""
+    said = b""
+    while len(said) < len(wanted) and (more := stream.read(len(wanted) - len(said))):
+        said += more
+    return said == wanted
 
 
 def test_a_server_that_goes_on_in_clear_text_is_not_believed(keys, read):
@@ -267,6 +301,14 @@ def test_a_server_that_goes_on_in_clear_text_is_not_believed(keys, read):
         with pytest.raises(TlsFailed, match="clear text"):
             read(listener.getsockname()[1], tls=tls(keys))
         thread.join()
+
+
+def test_a_key_that_wants_a_password_is_an_error(keys, tmp_path):
+    locked = tmp_path / "locked.key"
+    subprocess.run(["openssl", "ec", "-aes128", "-passout", "pass:secret", "-in", keys / "server.key", "-out", locked],
+                   check=True, capture_output=True, timeout=60)  # fmt: skip
+    with pytest.raises(ValueError, match="password"):
+        server_context(str(keys / "server.pem"), str(locked))
 
 
 def test_a_key_that_cannot_be_read_is_an_error(keys, tmp_path):
