@@ -1,9 +1,11 @@
-"""Status words of NFS and MOUNT replies as `OSError`s."""
+"""Status words of NFS and MOUNT replies, and failures of remote calls, as `OSError`s."""
 
 import errno
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
+
+from nfsrpc.rpc.errors import AuthRefused, Disconnected, RpcError, RpcTimeout
 
 ERRNO_OF_STATUS: Mapping[int, int] = MappingProxyType({
     1: errno.EPERM,
@@ -59,3 +61,15 @@ def from_status(status: int, *paths: bytes) -> OSError:
     if len(names) == 2:
         return OSError(number, words, names[0], None, names[1])
     return OSError(number, words, *names)
+
+
+def from_rpc_error(error: RpcError) -> OSError:
+    """A call that failed as a file's user expects it: `TimeoutError`, `ConnectionError`, `PermissionError`, or EIO.
+
+    Its text is that of `error`.
+    """
+    number = next((number for kind, number in _ERRNO_OF_FAILURE if isinstance(error, kind)), errno.EIO)
+    return OSError(number, str(error))
+
+
+_ERRNO_OF_FAILURE = ((RpcTimeout, errno.ETIMEDOUT), (Disconnected, errno.ECONNRESET), (AuthRefused, errno.EACCES))

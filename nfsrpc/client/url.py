@@ -3,10 +3,12 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, quote_from_bytes, unquote_to_bytes
+
+from .options import DEFAULTS, PAGE, Options
 
 PORTMAPPER_PORT = 111
 SHAPE = "nfs://host[:port]/path"
@@ -39,6 +41,7 @@ class NfsUrl:
     mount_port: int | None = None
     nfs_port: int | None = None
     netname: str | None = None
+    options: Options = DEFAULTS
 
     def __str__(self) -> str:
         return f"nfs://{authority(self.host, self.port)}{quote_from_bytes(self.path)}"
@@ -63,9 +66,12 @@ def parse_authority(text: str) -> tuple[str, int | None]:
 def parse_url(text: str) -> NfsUrl:
     """Take `text` apart. Raises `BadUrl` with the reason; an argument that is not known is one.
 
-    Arguments: ``version`` (2), ``proto`` (tcp, udp), ``sec`` (sys, none, krb5, krb5i, krb5p, dh),
-    ``netname`` (the server's, for dh; else that of the host), ``uid``, ``gid``, ``mountport``,
-    ``nfsport``. A path may hold any byte as ``%XX``; ``?`` must be written so.
+    Arguments: ``version`` (2), ``proto`` (tcp, udp), ``sec`` (sys, none, krb5, krb5i, krb5p, dh), ``netname`` (the
+    server's, for dh; else that of the host), ``uid``, ``gid``, ``mountport``, ``nfsport``, and those of `Options`:
+    ``timeo`` (tenths of a second), ``retrans``, ``rsize``, ``wsize``, ``readdir-buffer``, ``readahead`` (bytes),
+    ``dircache`` (0, 1) and ``autoreconnect`` (-1: hard, N: soft with N more attempts) are libnfs' names; ``hard``,
+    ``soft``, ``noac``, ``actimeo``, ``acregmin``, ``acregmax``, ``acdirmin`` and ``acdirmax`` those of nfs(5). A path
+    may hold any byte as ``%XX``; ``?`` must be written so.
     """
     scheme, mark, rest = text.partition("://")
     if not mark or scheme.lower() != "nfs":
@@ -122,16 +128,72 @@ def _version(text: str) -> int:
     return int(_one_of("2")(text))
 
 
-_ARGUMENTS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({
-    "version": ("version", _version),
-    "proto": ("proto", _one_of("tcp", "udp")),
-    "sec": ("sec", _one_of("sys", "none", "krb5", "krb5i", "krb5p", "dh")),
-    "netname": ("netname", str),
-    "uid": ("uid", _identity),
-    "gid": ("gid", _identity),
-    "mountport": ("mount_port", _port),
-    "nfsport": ("nfs_port", _port),
+def _size(least: int, most: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        size = _number(text, most)
+        if size < least:
+            raise BadUrl(f"{text!r} is not a number from {least} to {most}")
+        return size
+
+    return check
+
+
+def _transfer(text: str) -> int:
+    size = _number(text, 1 << 30)
+    if size < 512:
+        raise BadUrl(f"{text!r} is less than 512")
+    return min(1 << (size.bit_length() - 1), PAGE)
+
+
+def _seconds(text: str) -> dict[str, float]:
+    return {"file_min": (lifetime := float(_number(text, 86400))), "file_max": lifetime,
+            "directory_min": lifetime, "directory_max": lifetime}  # fmt: skip
+
+
+def _switched(field: str, value: bool) -> Callable[[str], dict[str, Any]]:
+    """An argument that needs no value: ``soft`` and ``soft=1`` are the same, ``soft=0`` is the opposite."""
+
+    def check(text: str) -> dict[str, Any]:
+        return {field: value if _one_of("", "0", "1")(text) != "0" else not value}
+
+    return check
+
+
+def _reconnect(text: str) -> dict[str, Any]:
+    return {"hard": True} if text == "-1" else {"hard": False, "retrans": _number(text, 1_000_000)}
+
+
+def _one(field: str, convert: Callable[[str], Any]) -> Callable[[str], dict[str, Any]]:
+    return lambda text: {field: convert(text)}
+
+
+_ARGUMENTS: Mapping[str, Callable[[str], dict[str, Any]]] = MappingProxyType({
+    "version": _one("version", _version),
+    "proto": _one("proto", _one_of("tcp", "udp")),
+    "sec": _one("sec", _one_of("sys", "none", "krb5", "krb5i", "krb5p", "dh")),
+    "netname": _one("netname", str),
+    "uid": _one("uid", _identity),
+    "gid": _one("gid", _identity),
+    "mountport": _one("mount_port", _port),
+    "nfsport": _one("nfs_port", _port),
+    "hard": _switched("hard", True),
+    "soft": _switched("hard", False),
+    "autoreconnect": _reconnect,
+    "timeo": _one("timeout", lambda text: _size(1, 864000)(text) / 10),
+    "retrans": _one("retrans", lambda text: _number(text, 1_000_000)),
+    "rsize": _one("read_size", _transfer),
+    "wsize": _one("write_size", _transfer),
+    "readdir-buffer": _one("readdir_size", lambda text: min(_size(512, 1 << 30)(text), PAGE)),
+    "readahead": _one("read_ahead", lambda text: _number(text, 1 << 30)),
+    "dircache": _switched("names", True),
+    "noac": lambda text: _seconds("0") if _one_of("", "0", "1")(text) != "0" else {},
+    "actimeo": _seconds,
+    "acregmin": _one("file_min", lambda text: float(_number(text, 86400))),
+    "acregmax": _one("file_max", lambda text: float(_number(text, 86400))),
+    "acdirmin": _one("directory_min", lambda text: float(_number(text, 86400))),
+    "acdirmax": _one("directory_max", lambda text: float(_number(text, 86400))),
 })
+_OPTIONS = frozenset(field.name for field in fields(Options))
 
 
 def _arguments(query: str) -> dict[str, Any]:
@@ -139,9 +201,12 @@ def _arguments(query: str) -> dict[str, Any]:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _ARGUMENTS:
             raise BadUrl(f"unknown argument {name!r}; there are {', '.join(_ARGUMENTS)}")
-        field, convert = _ARGUMENTS[name]
         try:
-            found[field] = convert(value)
+            found.update(_ARGUMENTS[name](value))
         except BadUrl as wrong:
             raise BadUrl(f"argument {name}: {wrong}") from None
-    return found
+    chosen = {name: found.pop(name) for name in _OPTIONS & found.keys()}
+    try:
+        return {**found, "options": Options(**chosen)}
+    except ValueError as wrong:
+        raise BadUrl(str(wrong)) from None

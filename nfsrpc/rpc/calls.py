@@ -248,6 +248,17 @@ class CallTable:
         self._pending[call.xid] = call
         self._arm(call, now)
 
+    def again(self, call: PendingCall, *, now: float, deadline: float) -> None:
+        """Begin `call`, which has failed, once more with a new deadline: same xid, so that a server may know it."""
+        if call.xid in self._pending:
+            raise RuntimeError(f"{call.procedure.name} has not failed yet, or its xid is in use again")
+        call._error = None
+        call.schedule = Schedule(self._policy, now, deadline, self._random)
+        if call.auth.renewed:
+            call._encode()
+        self._pending[call.xid] = call
+        self._arm(call, now)
+
     def resend(self, now: float) -> None:
         """Every pending call is due again at once: the connection that carried it is gone.
 

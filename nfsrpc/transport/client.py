@@ -101,6 +101,25 @@ class Client(ABC):
             self._settle(call)
         return call.result()
 
+    def again(self, call: PendingCall, *, timeout: float | None = None) -> None:
+        """Send `call`, which has failed for want of a reply, once more, with its old xid; `wait` brings the result.
+
+        A connection that has been silent for as long as the call may take is made anew. Raises
+        `Disconnected` if the client has been closed.
+        """
+        patience = self._timeout if timeout is None else timeout
+        with self._turn_over:
+            if self._closed:
+                raise Disconnected("the client has been closed")
+            now = self._clock()
+            self._doubt(now - patience)
+            if not call.done:
+                return  # another thread has done it
+            self._table.again(call, now=now, deadline=now + patience)
+            self._transmit(now)
+            if self._reading:
+                self._wake()
+
     def _settle(self, call: PendingCall) -> None:
         """Wait until `call` is done."""
         try:
@@ -289,6 +308,10 @@ class Client(ABC):
     @abstractmethod
     def _overdue(self) -> None:
         """A call has just failed at its deadline. Called with the lock held."""
+
+    @abstractmethod
+    def _doubt(self, since: float) -> None:
+        """A call got no reply: do not go on with a connection that has been silent since then. The lock is held."""
 
     @abstractmethod
     def _shut(self) -> None:

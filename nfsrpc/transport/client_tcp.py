@@ -82,6 +82,8 @@ class TcpClient(Client):
         self._refusals = 0
         self._reason = "not connected"
         self._silent = False
+        self._heard = 0.0
+        self._doubtful = False
         self._reader = RecordReader(limits)
         try:
             self._first_connection()
@@ -152,6 +154,8 @@ class TcpClient(Client):
             unsent.clear()
 
     def _exchange(self, timeout: float) -> list[bytes]:
+        if self._doubtful:
+            self._lost(f"{self.peer} has been silent for too long")
         if not self._up:
             self._connect_step(timeout)
             return []
@@ -183,6 +187,7 @@ class TcpClient(Client):
                 self._drop()
             raise
         if messages:
+            self._heard = self._clock()
             self._backoff = Backoff(self._policy)
             self._next_attempt = 0.0
         return messages
@@ -213,6 +218,7 @@ class TcpClient(Client):
             self._sock.close()
         self._sock = None
         self._up = False
+        self._doubtful = False
         self._unsent.clear()
 
     def _connect_step(self, timeout: float) -> None:
@@ -269,6 +275,7 @@ class TcpClient(Client):
         with self._turn_over:
             if outcome == 0:
                 self._up = True
+                self._heard = self._clock()
                 self._refusals = 0
                 self._reader = RecordReader(self._limits)
                 # The pause of the next attempt counts from here unless a reply comes first: a server that takes
@@ -291,6 +298,11 @@ class TcpClient(Client):
     def _overdue(self) -> None:
         if self._up and not self._reading and not len(self._table):
             self._drop()
+
+    def _doubt(self, since: float) -> None:
+        if self._up and self._heard <= since:
+            # Whoever reads next, perhaps another thread right now, gives it up.
+            self._doubtful = True
 
     def _shut(self) -> None:
         self._drop()

@@ -158,6 +158,9 @@ class UdpClient(Client):
     def _overdue(self) -> None:
         """Nothing to do: a datagram socket has no state that could have gone bad."""
 
+    def _doubt(self, since: float) -> None:
+        """Nothing to do, either."""
+
     def _shut(self) -> None:
         self._sock.close()
         self._waker.close()
