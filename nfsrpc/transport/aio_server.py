@@ -19,7 +19,7 @@ from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .endpoints import Endpoint, bind
-from .tls import ServerStream, TlsFailed
+from .tls import TlsFailed, server_stream
 
 _DRAIN = 5.0
 """Seconds that `close` gives running handlers to end."""
@@ -143,7 +143,7 @@ class _Stream(asyncio.Protocol):
 
     def __init__(self, server: AsyncServer) -> None:
         self._server = server
-        self._stream = ServerStream(server.limits, server.tls)
+        self._stream = server_stream(server.limits, server.tls)
         self._calls: deque[bytes] = deque()
         self._running = 0
         self._congested = False

@@ -24,7 +24,8 @@ from .client import CALL_TIMEOUT, CONNECT_TIMEOUT, Client
 from .tls import Channel, ClientTls, TlsFailed, start_tls
 from .waker import Waker
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
+"""Bytes taken at once: from 128 KiB on, glibc maps and unmaps fresh memory for each read, which costs 13 µs."""
 _IOV = 64
 """Buffers handed to one sendmsg; far below IOV_MAX everywhere."""
 

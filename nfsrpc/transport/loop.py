@@ -203,12 +203,11 @@ class Loop:
             self._close(connection)
             return
         wanted = (_READ if connection.wants_read else 0) | (_WRITE if connection.wants_write else 0)
-        self._expect(connection, wanted)
+        if wanted != connection.expects:
+            self._expect(connection, wanted)
 
     def _expect(self, connection: Connection, wanted: int) -> None:
         current, connection.expects = connection.expects, wanted
-        if current == wanted:
-            return
         if not current:
             self._selector.register(connection.sock, wanted, partial(self._stir, connection))
         elif not wanted:
@@ -271,7 +270,8 @@ class Loop:
         if not self._per_host[host]:
             del self._per_host[host]
         self._ready.pop(connection, None)
-        self._expect(connection, 0)
+        if connection.expects:
+            self._expect(connection, 0)
         connection.close()
 
     def _woken(self, _mask: int) -> None:

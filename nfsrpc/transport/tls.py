@@ -24,7 +24,7 @@ ALPN = "sunrpc"
 _TOKEN = b"STARTTLS"
 _CALL = Struct(">8I")
 _ANSWER = Struct(">5I8s")
-_PLAIN = 1 << 18
+_PLAIN = 1 << 16
 _CHUNK = 1 << 16
 
 
@@ -182,13 +182,24 @@ async def start_tls_async(sock: socket.socket, tls: ClientTls, host: str, limits
             return channel
 
 
-class ServerStream:
-    """A server's end of one connection, clear text or TLS: bytes in, records out; parts of a reply in, bytes out.
+class ClearStream(RecordReader):
+    """A server's end of one connection in clear text: bytes in, records out; parts of a reply in, bytes out.
 
-    Without a `context` AUTH_TLS is a flavour like any other that is not served.
+    AUTH_TLS is a flavour like any other that is not served.
     """
 
-    def __init__(self, limits: Limits, context: ssl.SSLContext | None = None) -> None:
+    tls = None
+    seal = staticmethod(frame)
+
+    def urgent(self) -> list[bytes]:
+        """Nothing."""
+        return []
+
+
+class ServerStream:
+    """As `ClearStream`, of a server that takes a connection into TLS when its client asks for that."""
+
+    def __init__(self, limits: Limits, context: ssl.SSLContext) -> None:
         self._reader = RecordReader(limits)
         self._context = context
         self._channel: Channel | None = None
@@ -218,8 +229,7 @@ class ServerStream:
             finally:
                 self._urgent.append(self._channel.take())
             return self._without_probes(self._reader.feed(data)) if data else []
-        records = self._reader.feed(data)
-        return records if self._context is None else self._without_probes(records)
+        return self._without_probes(self._reader.feed(data))
 
     def urgent(self) -> list[bytes]:
         """Bytes that must be sent before any reply."""
@@ -249,9 +259,13 @@ class ServerStream:
             if calls or place < len(records) - 1 or self._reader.pending:
                 raise TlsFailed("clear text around a probe for TLS")
             self._urgent += frame([success(xid, OpaqueAuth(0, _TOKEN))])
-            assert self._context is not None
             self._channel = Channel(self._context, server=True)
         return calls
+
+
+def server_stream(limits: Limits, context: ssl.SSLContext | None) -> ClearStream | ServerStream:
+    """The stream of a new connection; with a `context` TLS may be asked for."""
+    return ClearStream(limits) if context is None else ServerStream(limits, context)
 
 
 class ClientStart:
