@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from struct import Struct
 from typing import Any, NamedTuple, Protocol
+from zlib import crc32
 
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrError
@@ -52,6 +53,8 @@ _KEY_HEAD = Struct(">3I")
 _XID = Struct(">I")
 _DIGEST = 16
 """Bytes of the digest in a replay key. SHA-256 because it is what processors have instructions for."""
+_DIGESTED = 256
+"""Bytes of arguments that the digest covers: more than any call has besides data and names."""
 
 Reply = list[bytes] | Later | None
 """The parts of a reply message, now or later, or None where the call gets no answer."""
@@ -144,6 +147,8 @@ class _Target(NamedTuple):
     history: History | None
     row: int
     guarded: bool
+    numbers: bytes
+    """Program, version and procedure, as they begin a replay key."""
 
 
 class Dispatcher:
@@ -180,6 +185,7 @@ class Dispatcher:
                     binding.history if number in binding.once else None,
                     self._recorder.row(procedure),
                     binding.tls_required and number != 0,
+                    _KEY_HEAD.pack(service.program, service.version, number),
                 )
 
     def turn(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Reply]:
@@ -401,14 +407,18 @@ def replay_key(call: Call) -> bytes:
 
     Made of the client's address without its port (a client that re-connects is
     recognised), the principal (another user of that host is not taken for it),
-    the xid, what is called, and the plain arguments. The xid comes first in
+    the xid, what is called, and the plain arguments: a digest of how they begin, a checksum
+    of the rest. It is the xid that tells a client's calls apart; arguments are there for one that counts
+    anew, so a CRC-32 of written data will do, and costs a third. The xid comes first in
     clear: clients count it up, so the keys of one client arrive nearly sorted.
     """
-    procedure = call.target.procedure
-    digest = sha256(_KEY_HEAD.pack(procedure.program, procedure.version, procedure.number))
-    digest.update(f"{call.peer.host}\0{call.principal.name}\0".encode())
-    digest.update(memoryview(call.message)[call.body :])
-    return _XID.pack(call.xid) + digest.digest()[:_DIGEST]
+    message, body = call.message, call.body
+    rest = body + _DIGESTED
+    checksum = crc32(memoryview(message)[rest:]) if rest < len(message) else 0
+    target = call.target
+    caller = f"{call.peer.host}\0{call.principal.name}\0{checksum:x}\0".encode()
+    digest = sha256(b"".join((target.numbers, caller, message[body:rest]))).digest()
+    return _XID.pack(call.xid) + digest[:_DIGEST]
 
 
 _RAISED: Mapping[type[Exception], accept_stat] = {

@@ -156,8 +156,9 @@ class Files:
         if end > self._limits.file_size:
             raise OSError(errno.EFBIG, "beyond the largest file size")
         row = row.copy()
-        if end > row.size or row.used < row.size:
-            # The host may have to find room: behind the end, or in a hole.
+        # Behind the end, or in a hole, the host has to find room.
+        grows = end > row.size or row.used < row.size
+        if grows:
             self._contents.check_room()
             self._inodes.quotas.demand(row.uid, growth(row.size, row.used, offset, end))
         if row.content:
@@ -171,8 +172,9 @@ class Files:
         written = os.pwrite(descriptor, data, offset)
         while written < len(data):
             written += os.pwrite(descriptor, memoryview(data)[written:], offset + written)
-        row.size = max(row.size, end)
-        row.used = os.fstat(descriptor).st_blocks * 512
+        if grows:
+            row.size = max(row.size, end)
+            row.used = os.fstat(descriptor).st_blocks * 512
         row.stamp(self._now(), data=True)
         self._inodes.put(row)
         return row
