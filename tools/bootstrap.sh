@@ -14,7 +14,8 @@ is_root() { [ "$(id -u)" = 0 ]; }
 # The first command of the given ones that is Python 3.11 or newer and can make environments. A distribution's
 # own comes first: it is built with profile-guided optimisation, and a fifth faster than one from pyenv.
 find_python() {
-    for candidate in ${PYTHON:-} /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
+    case :$PATH: in *:/usr/bin:*) own=/usr/bin/python3 ;; *) own= ;; esac
+    for candidate in ${PYTHON:-} $own python3 python3.13 python3.12 python3.11; do
         if "$candidate" -c 'import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             echo "$candidate"
             return

@@ -1,7 +1,7 @@
 """A volume of format 1, made by the nfsrpc that wrote it (commit 4d67143), goes on in the present format."""
 
+import shutil
 import stat
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,7 @@ SPARSE = Ufid(4, 32530)
 @pytest.fixture
 def old(tmp_path):
     """The volume, unpacked."""
-    with tarfile.open(Path(__file__).with_name("format1.tar.xz")) as packed:
-        packed.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(Path(__file__).with_name("format1.tar.xz"), tmp_path)
     return tmp_path / "format1"
 
 

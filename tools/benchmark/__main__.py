@@ -11,7 +11,8 @@ take turns (A B C, A B C, ...) for --rounds rounds, so that a slow minute of the
 machine hits all of them. Shown are medians. nfsrpc is spoken to in NFSv2,
 nfs-ganesha in NFSv3 (it has no v2) with FILE_SYNC writes, its VFS back end on
 the same file system. WRITE and CREATE of nfsrpc are durable before the reply;
-nfs-ganesha syncs each WRITE, but answers CREATE without any sync (strace).
+nfs-ganesha syncs each WRITE, but answers CREATE without any sync (strace). So
+there is "ganesha +D" beside it: CREATE in a directory that the host syncs (chattr +D).
 "limit" is a C program that answers every call with a prepared reply: what system
 calls and loopback leave to be had on this machine.
 """
@@ -85,19 +86,21 @@ def measure_all(o: argparse.Namespace, running: list[peers.Peer], console: Conso
     results: list[measure.Line] = []
     lines = [(operation, transport) for operation in o.operations for transport in o.transports]
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(lines) * o.rounds * len(running))
+        runs = sum(peer.answers(operation) for operation, _ in lines for peer in running)
+        task = progress.add_task("", total=o.rounds * runs)
         for operation, transport in lines:
             load = measure.Load(operation, transport, o.connections, o.window, o.seconds)
-            samples: dict[str, list[measure.Sample]] = {peer.name: [] for peer in running}
+            those = [peer for peer in running if peer.answers(operation)]
+            samples: dict[str, list[measure.Sample]] = {peer.name: [] for peer in those}
             for _ in range(o.rounds):
-                for peer in running:
+                for peer in those:
                     progress.update(task, description=f"{operation} {transport} {peer.name}")
                     samples[peer.name].append(
                         measure.run(loadgen, load, peer.port, peer.mount_port, peer.export, peer.version)
                     )
                     progress.advance(task)
             results += [
-                measure.Line(operation, transport, peer.name, measure.summarise(samples[peer.name])) for peer in running
+                measure.Line(operation, transport, peer.name, measure.summarise(samples[peer.name])) for peer in those
             ]
     return results
 
@@ -107,7 +110,7 @@ def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitSt
     if "nfsrpc" in o.peers:
         running += [stack.enter_context(peers.nfsrpc(directory, workers)) for workers in o.workers]
     if "ganesha" in o.peers:
-        running.append(stack.enter_context(peers.ganesha(directory)))
+        running += stack.enter_context(peers.ganesha(directory))
     if "limit" in o.peers:
         running.append(stack.enter_context(peers.limit(measure.build("limit"))))
     return running

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -17,6 +19,9 @@ from pathlib import Path
 GANESHA_PORTS = (12049, 12050)  # NFS, MOUNT
 START_LIMIT = 30.0  # seconds
 GANESHA_PLUGINS = "/usr/lib/x86_64-linux-gnu/ganesha"
+DURABLE = "ganesha +D"
+"""Ganesha on a directory whose changes the host syncs: it does not do that itself, though RFC 1813 §4.8 demands it."""
+GET_FLAGS, SET_FLAGS, DIRSYNC = 0x80086601, 0x40086602, 0x00010000  # <linux/fs.h>
 GANESHA_CONFIGURATION = """\
 NFS_CORE_PARAM {{
     NFS_Port = {port}; MNT_Port = {mount_port};
@@ -26,13 +31,20 @@ EXPORT {{
     Export_Id = 1; Path = {path}; Pseudo = /bench; Protocols = 3; Transports = UDP, TCP;
     Access_Type = RW; Squash = No_Root_Squash; SecType = sys; FSAL {{ Name = VFS; }}
 }}
+EXPORT {{
+    Export_Id = 2; Path = {synced}; Pseudo = /synced; Protocols = 3; Transports = UDP, TCP;
+    Access_Type = RW; Squash = No_Root_Squash; SecType = sys; FSAL {{ Name = VFS; }}
+}}
 LOG {{ Default_Log_Level = WARN; }}
 """
 
 
 @dataclass
 class Peer:
-    """A running server; `nfsrpc x2` has two workers. `pids` are the processes that answer calls."""
+    """A running server; `nfsrpc x2` has two workers. `pids` are the processes that answer calls.
+
+    `operations`: what it is there for; None: everything.
+    """
 
     name: str
     version: int
@@ -40,6 +52,11 @@ class Peer:
     mount_port: int
     export: str
     pids: list[int] = field(default_factory=list)
+    operations: frozenset[str] | None = None
+
+    def answers(self, operation: str) -> bool:
+        """Whether `operation` is measured with it."""
+        return self.operations is None or operation in self.operations
 
     def memory(self) -> int:
         """The most resident memory that any of its processes had so far, in bytes."""
@@ -122,20 +139,38 @@ def ganesha_missing() -> str:
     return f"nfs-ganesha is left out: apt-get install {' '.join(missing)}" if missing else ""
 
 
+def sync_directory_changes(directory: Path) -> bool:
+    """As chattr +D, also for what is made below; False where the file system cannot."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        flags = struct.unpack("i", fcntl.ioctl(descriptor, GET_FLAGS, bytes(4)))[0]
+        fcntl.ioctl(descriptor, SET_FLAGS, struct.pack("i", flags | DIRSYNC))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextlib.contextmanager
-def ganesha(directory: Path) -> Iterator[Peer]:
+def ganesha(directory: Path) -> Iterator[list[Peer]]:
     """Ganesha with its VFS back end, NFSv3 only. It insists on an rpcbind: hence the private namespace."""
-    export, configuration, log = directory / "ganesha", directory / "ganesha.conf", directory / "ganesha.log"
+    export, synced = directory / "ganesha", directory / "ganesha-synced"
+    configuration, log = directory / "ganesha.conf", directory / "ganesha.log"
     export.mkdir()
+    synced.mkdir()
+    durable = sync_directory_changes(synced)
     log.touch()
     port, mount_port = GANESHA_PORTS
     configuration.write_text(
-        GANESHA_CONFIGURATION.format(port=port, mount_port=mount_port, path=export, plugins=GANESHA_PLUGINS)
+        GANESHA_CONFIGURATION.format(
+            port=port, mount_port=mount_port, path=export, synced=synced, plugins=GANESHA_PLUGINS
+        )
     )
     for needed in ("/run/rpcbind", "/run/ganesha"):
         Path(needed).mkdir(exist_ok=True)
@@ -148,7 +183,12 @@ def ganesha(directory: Path) -> Iterator[Peer]:
         )  # fmt: skip
         try:
             wait_until(lambda: listening(port) and listening(mount_port), process, log)
-            yield Peer("ganesha", 3, port, mount_port, str(export), [process.pid])
+            peers = [Peer("ganesha", 3, port, mount_port, str(export), [process.pid])]
+            if durable:
+                peers.append(
+                    Peer(DURABLE, 3, port, mount_port, str(synced), [process.pid], frozenset({"CREATE"}))
+                )
+            yield peers
         finally:
             stop(process)
     finally:

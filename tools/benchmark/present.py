@@ -8,6 +8,7 @@ import os
 import platform
 import re
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 
 import measure
@@ -26,19 +27,24 @@ def show(results: list[measure.Line], running: list[peers.Peer], o: argparse.Nam
         table.add_column(column, no_wrap=True)
     for column in ("replies/s", "spread", "p50 µs", "p99 µs", "lost", "ratio"):
         table.add_column(column, justify="right", no_wrap=True)
-    yardsticks = {(r.operation, r.transport): r.summary.rate for r in results if r.server == "ganesha"}
-    for index, line in enumerate(results):
+    # The durable one comes last, where there is one: like is compared with like.
+    ganesha = sorted((r for r in results if r.server in ("ganesha", peers.DURABLE)), key=lambda r: r.server)
+    yardsticks = {(r.operation, r.transport): r.summary.rate for r in ganesha}
+    for line, following in zip_longest(results, results[1:]):
         got = line.summary
         yardstick = yardsticks.get((line.operation, line.transport))
         ratio = f"{got.rate / yardstick:.2f}" if yardstick else ""
         table.add_row(
             f"{line.operation} {line.transport}", line.server, f"{got.rate:,.0f}", f"{got.spread:.0%}",
             f"{got.p50:,.0f}", f"{got.p99:,.0f}", str(got.resent or ""), ratio,
-            end_section=index % len(running) == len(running) - 1,
+            end_section=following is None or following.server == running[0].name,
         )  # fmt: skip
     console.print(table)
-    console.print("lost: datagrams sent again, all rounds together; ratio: to ganesha, by replies/s")
-    for peer in running:
+    console.print(
+        "lost: datagrams sent again, all rounds together; "
+        f"ratio: to ganesha, by replies/s, where {peers.DURABLE} is measured to that"
+    )
+    for peer in [peer for peer in running if peer.operations is None]:
         console.print(f"most memory of one process, {peer.name}: {peer.memory() / 1e6:.0f} MB")
 
 
@@ -74,10 +80,10 @@ def markdown(o: argparse.Namespace, running: list[peers.Peer], results: list[mea
     ]
     for operation in o.operations:
         for transport in o.transports:
-            found = [rates[operation, transport, name] for name in names]
-            cells = " | ".join(f"{got.rate:,.0f} ({got.p99:,.0f})" for got in found)
+            found = [rates.get((operation, transport, name)) for name in names]
+            cells = " | ".join(f"{got.rate:,.0f} ({got.p99:,.0f})" if got else "" for got in found)
             lines.append(f"| {operation} {transport} | {cells} |")
-    memory = ", ".join(f"{peer.name} {peer.memory() / 1e6:.0f} MB" for peer in running)
+    memory = ", ".join(f"{peer.name} {peer.memory() / 1e6:.0f} MB" for peer in running if peer.operations is None)
     return "\n".join([*lines, "", f"Most memory of one process: {memory}.", ""])
 
 
