@@ -1,11 +1,12 @@
 """The `nfsrpc` command: one module per subcommand, imported when it is asked for."""
 
-import logging
 from importlib import import_module
 
 import click
 
 from nfsrpc import __version__
+
+from .logs import set_up
 
 _COMMANDS = {
     "serve": "Serve volumes over NFS version 2.",
@@ -54,7 +55,9 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="nfsrpc")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for every refused message.")
-def main(verbose: int) -> None:
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="How to say it: lines, or JSON objects with xid, peer and procedure as fields.")  # fmt: skip
+def main(verbose: int, log_format: str) -> None:
     """NFSv2 server and client, and an ONC (Sun) RPC toolkit.
 
     \b
@@ -66,5 +69,4 @@ def main(verbose: int) -> None:
     Exit status: 0 done; 1 it could not be done (one line says why and what to
     do); 2 the command line was wrong.
     """
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, format="nfsrpc: %(message)s")
+    set_up(verbose, log_format)

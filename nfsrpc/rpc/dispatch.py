@@ -30,6 +30,7 @@ from .errors import (
 )
 from .history import Full, History, Kept, Lost, UnderWay
 from .later import Later, Postponed
+from .logs import call_fields, log_refusal
 from .message import CallHeader, Refusal, Rejected, accepted, auth_error, decode_call, program_mismatch, success
 from .recent import RecentReplies
 from .security import Accept, Peer, ServerFlavor
@@ -136,6 +137,17 @@ class Call:
     body: int
     deadline: float
 
+    @property
+    def fields(self) -> dict[str, object]:
+        """What a record of the log says of the call besides its text."""
+        procedure = self.target.procedure
+        return {
+            **call_fields(self.xid, self.peer),
+            "program": procedure.program,
+            "version": procedure.version,
+            "procedure": procedure.name,
+        }
+
 
 class _Target(NamedTuple):
     """A procedure as it is found by its numbers."""
@@ -203,6 +215,7 @@ class Dispatcher:
                 call = self._accept(message, peer)
             except Refusal as refusal:
                 replies[place] = None if refusal.reply is None else [refusal.reply]
+                log_refusal(message, peer, refusal.reply)
                 rows.append(self._recorder.refused)
                 continue
             except Postponed as postponed:
@@ -331,7 +344,7 @@ class Dispatcher:
         except (UnderWay, Drop):
             return None
         except Full:
-            _log.warning("no room in the history of calls: %s of %s must wait", call.target.procedure.name, call.peer)
+            _log.warning("no room in the history of calls: %s of %s must wait", *_named(call), extra=call.fields)
             return None
         except Lost:
             kept = Kept(accept_stat.SYSTEM_ERR, b"")
@@ -349,7 +362,7 @@ class Dispatcher:
             history.release(key)
             raise
         except Exception as error:
-            _log.error("xid %#010x of %s: %s failed", call.xid, call.peer, call.target.procedure.name, exc_info=error)
+            _log_failure(call, error)
             kept = Kept(accept_stat.SYSTEM_ERR, b"")
         history.settle(key, kept)
         return kept
@@ -366,7 +379,7 @@ class Dispatcher:
         try:
             args, end = call.target.procedure.decode_args(call.message, call.body, self._limits)
         except XdrError as error:
-            _log.debug("%s: %s of %s", call.target.procedure.name, error, call.peer)
+            _log.debug("%s of %s: %s", *_named(call), error, extra=call.fields)
             raise GarbageArguments from None
         if end != len(call.message) and not self._limits.accept_trailing_bytes:
             raise GarbageArguments
@@ -392,6 +405,14 @@ class Dispatcher:
             return _succeeded(call, self._result(call, make(call.target.procedure, failure)))
         except Drop:
             return None
+
+
+def _named(call: Call) -> tuple[str, Peer]:
+    return call.target.procedure.name, call.peer
+
+
+def _log_failure(call: Call, error: Exception) -> None:
+    _log.error("xid %#010x: %s of %s failed", call.xid, *_named(call), exc_info=error, extra=call.fields)
 
 
 def _succeeded(call: Call, result: list[bytes]) -> list[bytes]:
@@ -440,5 +461,5 @@ def _error_reply(call: Call, error: Exception) -> list[bytes] | None:
     if isinstance(error, ProgramMismatch):
         return [program_mismatch(call.xid, error.low, error.high, call.accept.verifier)]
     if not isinstance(error, RpcError):
-        _log.error("xid %#010x of %s: %s failed", call.xid, call.peer, call.target.procedure.name, exc_info=error)
+        _log_failure(call, error)
     return [accepted(call.xid, _RAISED.get(type(error), accept_stat.SYSTEM_ERR), call.accept.verifier)]

@@ -51,6 +51,10 @@ class Peer(NamedTuple):
         """Whether the peer is on this machine."""
         return self.host.startswith("127.") or self.host in ("::1", "::ffff:127.0.0.1", "local")
 
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}/{self.netid}"
+
 
 class Identity(Protocol):
     """What the dispatcher needs of a principal: a name that tells callers of one host apart."""

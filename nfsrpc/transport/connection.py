@@ -79,7 +79,7 @@ class Connection:
         try:
             self.calls.extend(self._stream.feed(data))
         except (RecordError, TlsFailed) as error:
-            _log.info("%s: %s", self.peer, error)
+            _log.info("%s: %s", self.peer, error, extra={"peer": str(self.peer)})
             self._ended = True
         if urgent := self._stream.urgent():
             self._out += urgent

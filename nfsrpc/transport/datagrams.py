@@ -9,6 +9,7 @@ from typing import Any
 
 from nfsrpc.protocols.rpc_msg import accept_stat
 from nfsrpc.rpc.dispatch import Peer
+from nfsrpc.rpc.logs import call_fields
 from nfsrpc.rpc.message import accepted
 
 _log = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ class Datagrams:
 
     def _too_long(self, origin: Any, parts: list[bytes]) -> None:
         """A result that no datagram can hold is the server's failure, and the caller is told so at once."""
-        _log.warning("a reply of %d bytes does not fit a datagram: use TCP", sum(map(len, parts)))
-        xid = int.from_bytes(parts[0][:4])
+        xid, peer, size = int.from_bytes(parts[0][:4]), self._peer(origin[0]), sum(map(len, parts))
+        fields = call_fields(xid, peer)
+        _log.warning("xid %#010x of %s: a reply of %d bytes fits no datagram: use TCP", xid, peer, size, extra=fields)
         self._send([accepted(xid, accept_stat.SYSTEM_ERR)], origin)
 
     def _peer(self, address: Any) -> Peer:

@@ -259,7 +259,7 @@ class Loop:
             if now - active >= self._limits.idle_seconds:
                 self._close(connection)
             elif (reason := connection.overdue(now)) is not None:
-                _log.info("%s: %s", connection.peer, reason)
+                _log.info("%s: %s", connection.peer, reason, extra={"peer": str(connection.peer)})
                 self._close(connection)
 
     def _close(self, connection: Connection) -> None:
