@@ -7,9 +7,11 @@ whoever extends a file cuts it to the row's size first.
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from .inodes import Inodes
 from .limits import VolumeLimits
 from .sparse import extents
 from .unit import Outcome, Unit
+from .writebehind import Batch, WriteBehind
+
+_log = logging.getLogger(__name__)
 
 DIRECTORY = "data"
 SHARD = 1024
@@ -50,6 +55,11 @@ def file_name(key: Key) -> str:
     return f"{shard_name(key[0])}/{key[0]:08x}.{key[1]:08x}"
 
 
+def _new_owner() -> int:
+    """A number, not 0, that no process has its records under."""
+    return secrets.randbits(62) + 1
+
+
 def lost() -> OSError:
     """A content file that a row refers to is not there: no answer about names, so never ENOENT."""
     return OSError(errno.EIO, "the file has lost its contents")
@@ -64,7 +74,16 @@ def parse_name(name: str) -> Key | None:
 class Contents:
     """Content files of a volume: descriptors, syncing, and what has to be put right behind a commit."""
 
-    def __init__(self, volume: Path, unit: Unit, database: Database, inodes: Inodes, limits: VolumeLimits) -> None:
+    def __init__(
+        self,
+        volume: Path,
+        unit: Unit,
+        database: Database,
+        inodes: Inodes,
+        limits: VolumeLimits,
+        behind: WriteBehind | None = None,
+    ) -> None:
+        """With `behind`, units end before what they have written is synced."""
         self._unit = unit
         self._database = database
         self._inodes = inodes
@@ -79,8 +98,10 @@ class Contents:
         self._new_shard = False
         self._durable: dict[str, None] = {}
         self._pending: dict[Key, None] = {}
-        self._owner = secrets.randbits(62)
-        self.recorded = False
+        self._owner = _new_owner()
+        self._struck: list[int] = []
+        self._directory = volume / DIRECTORY
+        self._behind = behind
         self._syncing: ThreadPoolExecutor | None = None
 
     # --- one file ---------------------------------------------------------------------------------------------------
@@ -168,7 +189,9 @@ class Contents:
             self._room_checked = True
 
     def touch(self, key: Key) -> None:
-        """The file is about to be changed: sync it before the unit commits."""
+        """The file is about to be changed: sync it before the unit commits, or behind it."""
+        if self._behind is not None:
+            self._behind.check(key)
         self._dirty[key] = None
 
     def put_right(self, key: Key) -> None:
@@ -180,18 +203,23 @@ class Contents:
 
     def start(self) -> None:
         """Let the disk begin with the files of this unit while its rows are written."""
-        for key in self._dirty:
-            start_writing(self._descriptors[key])
+        if self._behind is None:
+            for key in self._dirty:
+                start_writing(self._descriptors[key])
 
     def flush(self) -> None:
-        """Sync files, then the directories that name new ones; record what `settle` has to do."""
-        self._sync_files([self._descriptors[key] for key in self._dirty])
-        for shard in self._shards:
-            self._sync_directory(shard)
-        if self._new_shard:
-            os.fsync(self._data)
-        if self.recorded:
-            self._database.run(schema.PENDING_DONE, (self._owner,))
+        """Sync files, then the directories that name new ones; record what is left to do after it."""
+        if self._struck:
+            self._database.many(schema.PENDING_DONE, [(owner, -owner) for owner in self._struck])
+        if self._behind is None:
+            self._sync_files([self._descriptors[key] for key in self._dirty])
+            for shard in self._shards:
+                self._sync_directory(shard)
+            if self._new_shard:
+                os.fsync(self._data)
+        elif self._dirty or self._pending:
+            self._owner = _new_owner()
+            self._database.many(schema.PENDING_ADD, [(-self._owner, *key) for key in self._dirty])
         if self._pending:
             self._database.many(schema.PENDING_ADD, [(self._owner, *key) for key in self._pending])
 
@@ -217,15 +245,16 @@ class Contents:
 
     def settle(self, outcome: Outcome) -> None:
         """Carry out what was put off; take back what no row came to refer to."""
-        done: dict[Key, None] = {}
         if outcome is Outcome.COMMITTED:
-            self.recorded = bool(self._pending)
+            self._struck.clear()
             self._keep_shards()
-            done = {**self._pending, **self._made}
-        elif outcome is Outcome.UNDONE:
-            done = {**self._made, **self._dirty}
-        for key in done:
-            self._try_reconcile(key)
+            if self._behind is None:
+                if self._pending:
+                    self._carry_out(self._owner, self._pending)
+            else:
+                self._leave_behind(self._behind)
+        if outcome is not Outcome.UNKNOWN:
+            self._reconciled(self._made if outcome is Outcome.COMMITTED else {**self._made, **self._dirty})
         if outcome is not Outcome.COMMITTED:
             for key in self._dirty:
                 self._discard(key)
@@ -238,18 +267,44 @@ class Contents:
         while len(self._descriptors) > self._limit:
             self._close_oldest()
 
+    def _leave_behind(self, behind: WriteBehind) -> None:
+        """Have this unit synced, and carry out what was waiting for those that have been."""
+        files = {}
+        for key in self._dirty:
+            try:
+                files[key] = os.dup(self._descriptors[key])
+            except OSError:
+                # Out of descriptors. Its bytes stay on record as unsynced until the volume is opened again.
+                _log.warning("inode %d is not synced for want of a descriptor", key[0])
+        if self._dirty or self._pending:
+            directories = [self._directory / shard for shard in self._shards]
+            if self._new_shard:
+                directories.append(self._directory)
+            behind.hand_over(Batch(self._owner, files, tuple(directories), tuple(self._pending)))
+        for batch in behind.take_done():
+            self._carry_out(batch.owner, batch.later)
+
+    def _carry_out(self, owner: int, keys: Iterable[Key]) -> None:
+        """Do what is on record under `owner`; the next unit strikes it off, unless the host refused some of it."""
+        if self._reconciled(keys):
+            self._struck.append(owner)
+        else:
+            self._owner = _new_owner()
+
     def _keep_shards(self) -> None:
         if len(self._durable) > _DURABLE_SHARDS:
             self._durable.clear()
         self._durable.update(self._shards)
 
-    def _try_reconcile(self, key: Key) -> None:
-        """The change itself is done. What fails here is left on record, for the next time the volume is opened."""
-        try:
-            self._reconcile(key)
-        except OSError:
-            self.recorded = False
-            self._owner = secrets.randbits(62)
+    def _reconciled(self, keys: Iterable[Key]) -> bool:
+        """Cut or remove host files as their rows say. The change itself is done: what fails is for a later start."""
+        whole = True
+        for key in keys:
+            try:
+                self._reconcile(key)
+            except OSError:
+                whole = False
+        return whole
 
     def _reconcile(self, key: Key) -> None:
         row = self._inodes.by_number(key[0])
@@ -291,15 +346,46 @@ class Contents:
 
     def recover(self) -> None:
         """In a changing unit, finish what processes that are gone have left; what the host refuses stays on record."""
-        for owner, inode, content in self._database.all(schema.PENDING_ALL, (_RECOVERED_AT_ONCE,)):
+        rows = self._database.all(schema.PENDING_ALL, (_RECOVERED_AT_ONCE,))
+        shards: dict[str, None] = {}
+        for owner, inode, content in rows:
             with contextlib.suppress(OSError):
                 self._reconcile((inode, content))
+                if owner < 0:
+                    self._restore((inode, content), shards)
                 self._unit.run(schema.PENDING_DELETE, (owner, inode, content))
+        for shard in shards:
+            self._sync_directory(shard)
+        if shards:
+            os.fsync(self._data)
+
+    def _restore(self, key: Key, shards: dict[str, None]) -> None:
+        """Sync a file that was to be synced behind its unit. Bytes that a power cut took before that are zeros."""
+        row = self._inodes.by_number(key[0])
+        if row is None or row.content != key[1]:
+            return
+        shard = shard_name(key[0])
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(shard, 0o700, dir_fd=self._data)
+        descriptor = self._open(file_name(key), os.O_RDWR | os.O_CREAT)
+        try:
+            sync_data(descriptor)
+        finally:
+            os.close(descriptor)
+        shards[shard] = None
+
+    def unfinished(self) -> bool:
+        """Whether one more unit, an empty one, would do something, or strike off something that is done."""
+        if self._behind is not None:
+            self._behind.drain()
+        return bool(self._struck) or (self._behind is not None and self._behind.has_done())
 
     def close(self) -> None:
         """Give up every descriptor."""
         if self._syncing is not None:
             self._syncing.shutdown()
+        if self._behind is not None:
+            self._behind.close()
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()

@@ -159,7 +159,7 @@ class Checker:
 
     def _pending(self) -> Iterator[Finding]:
         for inode, content in self._rows(invariants.PENDING):
-            yield Finding("content", f"content {content} is still on record to be cut or removed", inode, True)
+            yield Finding("content", f"content {content} is still on record to be put right", inode, True)
 
     def _contents(self) -> Iterator[Finding]:
         data = self._volume / contents.DIRECTORY
@@ -192,7 +192,8 @@ class Checker:
             elif size > wanted:
                 yield Finding("content", f"the host file has {size - wanted} bytes behind its end", key[0], True)
         for key in expected:
-            yield Finding("content", f"host file {contents.file_name(key)} is missing", key[0])
+            unsynced = self._database.one(invariants.UNSYNCED, key) is not None
+            yield Finding("content", f"host file {contents.file_name(key)} is missing", key[0], unsynced)
 
 
 def is_name(name: object) -> bool:

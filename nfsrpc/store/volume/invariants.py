@@ -63,6 +63,7 @@ QUOTAS = """WITH counted AS (
     WHERE EXISTS (SELECT 1 FROM quotas) AND (COALESCE(q.bytes_used, 0) <> COALESCE(c.used, 0)
         OR COALESCE(q.inodes_used, 0) <> COALESCE(c.files, 0))"""
 PENDING = "SELECT DISTINCT inode, content FROM pending"
+UNSYNCED = "SELECT 1 FROM pending WHERE owner < 0 AND inode = ? AND content = ?"
 SHARDS = "SELECT DISTINCT inode / ? FROM inodes WHERE content <> 0"
 CONTENTS = "SELECT inode, content, size FROM inodes WHERE content <> 0 AND inode >= ? AND inode < ?"
 

@@ -8,6 +8,8 @@ PRAGMAS = (
     "PRAGMA cache_size = -8000",
     "PRAGMA journal_size_limit = 67108864",
 )
+BEHIND_PRAGMA = "PRAGMA synchronous = NORMAL"
+"""Commits do not wait for the disk; the log is synced before it is folded into the database, so that stays whole."""
 COPY_PRAGMAS = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")
 ATTACH = "ATTACH DATABASE ? AS earlier"
 BEGIN_CHANGING = "BEGIN IMMEDIATE"
@@ -111,7 +113,7 @@ SNAPSHOT_DROP = ("DELETE FROM replay", "DELETE FROM pending")
 
 # --- content files to put right -------------------------------------------------------------------------------------
 PENDING_ADD = "INSERT INTO pending (owner, inode, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-PENDING_DONE = "DELETE FROM pending WHERE owner = ?"
+PENDING_DONE = "DELETE FROM pending WHERE owner IN (?, ?)"
 PENDING_ALL = "SELECT owner, inode, content FROM pending LIMIT ?"
 PENDING_DELETE = "DELETE FROM pending WHERE owner = ? AND inode = ? AND content = ?"
 

@@ -22,6 +22,7 @@ from .lock import VolumeLock
 from .replay import Replay
 from .superblock import SuperblockFile
 from .unit import Unit
+from .writebehind import WriteBehind
 
 DEFAULT_LIMITS = VolumeLimits()
 
@@ -40,11 +41,14 @@ class Volume:
         lock: VolumeLock,
         *,
         limits: VolumeLimits = DEFAULT_LIMITS,
+        asynchronous: bool = False,
         now: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Attach to the volume at `path`, whose `lock` is held; finish what killed processes left undone.
 
+        `asynchronous`: units end before they are on stable storage, and are
+        synced right behind; see `writebehind`. A power cut can take the latest.
         `now`: ns since the epoch, for attributes. `monotonic`: the lock's clock.
         NotAVolume if the path is none.
         """
@@ -65,7 +69,10 @@ class Volume:
         (offset,) = self._database.one(schema.UPTIME_GET)
         self._unit = Unit(volume, self._database)
         self._inodes = Inodes(self._unit, self._database, limits)
-        self._contents = Contents(volume, self._unit, self._database, self._inodes, limits)
+        behind = WriteBehind(volume) if asynchronous else None
+        if asynchronous:
+            self._database.run(schema.BEHIND_PRAGMA)
+        self._contents = Contents(volume, self._unit, self._database, self._inodes, limits, behind)
         generations = Generations(self._superblock, limits)
         self._files = Files(self._unit, self._database, self._inodes, self._contents, generations, limits, now)
         self._directories = Directories(self._unit, self._database, self._inodes, limits, now)
@@ -83,13 +90,14 @@ class Volume:
         *,
         shared: bool = False,
         limits: VolumeLimits = DEFAULT_LIMITS,
+        asynchronous: bool = False,
         now: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], int] = time.monotonic_ns,
     ) -> "Volume":
         """Take the volume's lock and attach; `close` gives both up. NotAVolume; VolumeInUse."""
         lock = VolumeLock(path, shared=shared, monotonic=monotonic)
         try:
-            volume = cls(path, lock, limits=limits, now=now, monotonic=monotonic)
+            volume = cls(path, lock, limits=limits, asynchronous=asynchronous, now=now, monotonic=monotonic)
         except BaseException:
             lock.release()
             raise
@@ -307,9 +315,9 @@ class Volume:
             return
         self._closed = True
         self._unit.abort()
-        if self._contents.recorded:
-            # The flush of an empty unit strikes off what is done. If it fails, the next start will.
-            with suppress(OSError):
+        # The flush of an empty unit strikes off what is done. If it fails, the next start will.
+        with suppress(OSError):
+            while self._contents.unfinished():
                 self.begin(True)
                 self.commit()
         self._unit.close()
