@@ -1,6 +1,6 @@
 """Units of work that follow from their number alone; run by a process that is to be killed, and by its twin.
 
-    python crash_workload.py VOLUME SEED UNITS POINT
+    python crash_workload.py VOLUME SEED UNITS POINT [async]
 
 runs so many units unless it is killed, and prints the number of each one that is
 committed. POINT: kills itself with SIGKILL at that system call (0: never).
@@ -133,8 +133,8 @@ def arm(point):
     return reached
 
 
-def main(path, seed, units, point):
-    volume = Volume.open(path, limits=LIMITS)
+def main(path, seed, units, point, mode="sync"):
+    volume = Volume.open(path, limits=LIMITS, asynchronous=mode == "async")
     reached = arm(int(point))
     for number in range(int(units)):
         run_unit(volume, seed, number)
