@@ -22,7 +22,7 @@ from .inodes import Inodes
 from .limits import VolumeLimits
 from .sparse import extents
 from .unit import Outcome, Unit
-from .writebehind import Batch, WriteBehind
+from .writebehind import SYNC_THREADS, Batch, WriteBehind
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ _DURABLE_SHARDS = 1024
 _COPIED_AT_ONCE = 1 << 20
 _RECOVERED_AT_ONCE = 10000
 
-SYNC_THREADS = 8
 SYNCED_ALONE = 4
 """Up to so many files are synced without threads, which cost more than they save when all are being written already."""
 

@@ -1,7 +1,7 @@
 """Syncing behind the replies: what a volume that is served `async` does after it has acknowledged.
 
-One thread per process brings content files, then the database's log to the
-disk, as fast as that goes. Until then a power cut may take what was
+One thread per process has content files, and then the database's log, brought
+to the disk as fast as that goes. Until then a power cut may take what was
 acknowledged; but never more than what the thread has still to do.
 """
 
@@ -11,6 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 BACKLOG = 128
 """Files waiting to be synced; whoever brings more waits with them."""
+
+SYNC_THREADS = 8
+"""Many files at once take the disk a fraction of the time that one after the other does."""
 
 Key = tuple[int, int]
 
@@ -54,6 +58,7 @@ class WriteBehind:
         self._failed: dict[Key, OSError] = {}
         self._closing = False
         self._thread: threading.Thread | None = None
+        self._pool = ThreadPoolExecutor(SYNC_THREADS, "write-behind")
 
     def hand_over(self, batch: Batch) -> None:
         """Sync it soon. Waits while there is too much to do already."""
@@ -97,6 +102,7 @@ class WriteBehind:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
+        self._pool.shutdown()
 
     # --- the thread -------------------------------------------------------------------------------------------------
 
@@ -120,11 +126,12 @@ class WriteBehind:
     def _sync(self, batches: Iterable[Batch]) -> bool:
         """Files, the directories that name them, and last the log of the database that speaks of them."""
         files = [(key, descriptor) for batch in batches for key, descriptor in batch.files.items()]
-        failed = [key for key, descriptor in files if not self._sync_file(key, descriptor)]
+        failed = not all(list(self._pool.map(self._sync_file, files)))
         directories = dict.fromkeys(directory for batch in batches for directory in batch.directories)
         return not failed and all(_sync_path(path) for path in (*directories, self._log_file))
 
-    def _sync_file(self, key: Key, descriptor: int) -> bool:
+    def _sync_file(self, file: tuple[Key, int]) -> bool:
+        key, descriptor = file
         try:
             sync_data(descriptor)
         except OSError as error:
