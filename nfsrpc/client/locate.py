@@ -11,6 +11,9 @@ from nfsrpc.protocols import mount as mount_prot
 from nfsrpc.protocols import nfs_prot
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.transport.address import RESERVED_PORTS
+from nfsrpc.transport.aio import AsyncClient
+from nfsrpc.transport.aio_tcp import connect_tcp as async_tcp
+from nfsrpc.transport.aio_udp import connect_udp as async_udp
 from nfsrpc.transport.client import CONNECT_TIMEOUT, Client
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
@@ -67,6 +70,23 @@ def locate(host: str, port: int | None, service: Service, proto: str | None) -> 
             if found is not None:
                 return Place(host, found, candidate)
     raise NotServed(service, host, protos)
+
+
+async def open_async_client(place: Place, credential: Credential, timeout: float) -> AsyncClient:
+    """The asyncio twin of `open_client`."""
+    host, port, proto = place
+    ports = RESERVED_PORTS if os.geteuid() == 0 else ()
+    if proto == "udp":
+        return await async_udp(host, port, credential=credential, timeout=timeout, limits=LIMITS, source_ports=ports)
+    return await async_tcp(
+        host,
+        port,
+        credential=credential,
+        timeout=timeout,
+        connect_timeout=min(timeout, CONNECT_TIMEOUT),
+        limits=LIMITS,
+        source_ports=ports,
+    )
 
 
 def open_client(place: Place, credential: Credential, timeout: float) -> Client:

@@ -40,18 +40,35 @@ class AsyncClient(ABC):
 
     async def call(self, procedure: Procedure, args: tuple[Any, ...], *, timeout: float | None = None) -> Any:
         """Call `procedure`, return the decoded result; raises as `nfsrpc.transport.client.Client.call` does."""
+        return await self.wait(await self.submit(procedure, args, timeout=timeout))
+
+    async def submit(self, procedure: Procedure, args: tuple[Any, ...], *, timeout: float | None = None) -> PendingCall:
+        """Send a call and return without waiting for its reply: `wait` brings the result."""
         await self._shake_hands(procedure)
-        call = self._open(procedure, args, self._session.begin, self._timeout if timeout is None else timeout)
+        return self._open(procedure, args, self._session.begin, self._timeout if timeout is None else timeout)
+
+    async def wait(self, call: PendingCall) -> Any:
+        """The decoded result of `call`, once it is there."""
         await self._settle(call)
         for _ in range(REFRESHES):
             stat = call.refused
             if stat is None or not self._session.refresh(stat, call.auth):
                 break
-            await self._shake_hands(procedure)
+            await self._shake_hands(call.procedure)
             self._table.renew(call, self._loop.time())
             self._pump()
             await self._settle(call)
         return call.result()
+
+    def again(self, call: PendingCall, *, timeout: float | None = None) -> None:
+        """Send `call`, which has failed for want of a reply, once more; see `nfsrpc.transport.client.Client.again`."""
+        if self._closed:
+            raise Disconnected("the client has been closed")
+        patience = self._timeout if timeout is None else timeout
+        now = self._loop.time()
+        self._doubt(now - patience)
+        self._table.again(call, now=now, deadline=now + patience)
+        self._pump()
 
     def post(self, procedure: Procedure, args: tuple[Any, ...]) -> None:
         """Send a call that no reply is awaited for (RFC 5531 §6, batching): executed once or not at all.
@@ -182,6 +199,10 @@ class AsyncClient(ABC):
     @abstractmethod
     def _overdue(self) -> None:
         """A call has just failed at its deadline."""
+
+    @abstractmethod
+    def _doubt(self, since: float) -> None:
+        """A call got no reply: do not go on with a connection that has been silent since then."""
 
     @abstractmethod
     async def _shut(self) -> None:

@@ -86,6 +86,7 @@ class AsyncTcpClient(AsyncClient):
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._unsent: list[bytes] = []
+        self._heard = 0.0
 
     @property
     def peer(self) -> str:
@@ -119,6 +120,7 @@ class AsyncTcpClient(AsyncClient):
             self._transport, self._stream = await self._loop.create_connection(
                 lambda: _Stream(self, self._limits, channel), sock=sock
             )
+            self._heard = self._loop.time()
         except TimeoutError:
             sock.close()
             raise RpcTimeout(f"{to}: {os.strerror(110)}") from None
@@ -152,6 +154,7 @@ class AsyncTcpClient(AsyncClient):
                 self._serving.add(task)
                 task.add_done_callback(self._serving.discard)
         if messages:
+            self._heard = self._loop.time()
             self._backoff = Backoff(self._policy)
 
     async def _answer(self, serves: AsyncDispatcher, message: bytes) -> None:
@@ -209,6 +212,14 @@ class AsyncTcpClient(AsyncClient):
         # A connection on which a call ran into its deadline may have gone dead without a word.
         if not len(self._table):
             self._drop()
+
+    def _doubt(self, since: float) -> None:
+        if self._transport is not None and self._heard <= since:
+            stream = self._stream
+            self._drop()
+            self._table.note(f"{self.peer} has been silent for too long")
+            if stream is not None:
+                self._table.resend(self._loop.time())
 
     async def _shut(self) -> None:
         for task in [*self._serving, *([self._connecting] if self._connecting else [])]:

@@ -69,6 +69,9 @@ class AsyncUdpClient(AsyncClient):
     def _overdue(self) -> None:
         """Nothing to do: a datagram socket has no state that could have gone bad."""
 
+    def _doubt(self, since: float) -> None:
+        """Nothing to do, either."""
+
     async def _shut(self) -> None:
         self._loop.remove_reader(self._sock)
         self._sock.close()
