@@ -3,12 +3,11 @@
 import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from typing import Any
+from threading import RLock
+from typing import Any, TypeVar
 
 from .gss_library import Protection
-
-HANDLE = 16
-"""Bytes of a handle, all random."""
+from .gss_wire import HANDLE
 
 
 class Window:
@@ -36,20 +35,35 @@ class Window:
         return True
 
 
-class Context:
-    """One context; `security` is the library's; `protection` is there when it is established."""
+class HalfMade:
+    """A context that is being set up; `security` is the library's, once there is one."""
 
-    __slots__ = ("expires", "handle", "names", "peer", "protection", "security", "window")
+    __slots__ = ("expires", "handle", "peer", "security")
 
-    def __init__(self, handle: bytes, peer: str, security: Any, window: int, expires: float) -> None:
+    def __init__(self, handle: bytes, peer: str, expires: float) -> None:
         self.handle = handle
         self.peer = peer
-        self.security = security
+        self.expires = expires
+        self.security: Any = None
+
+
+class Context:
+    """An established context, and what the authenticator makes of its principal, by service."""
+
+    __slots__ = ("expires", "handle", "names", "peer", "protection", "window")
+
+    def __init__(
+        self, handle: bytes, peer: str, protection: Protection, names: dict[int, Any], window: int, expires: float
+    ) -> None:
+        self.handle = handle
+        self.peer = peer
+        self.protection = protection
+        self.names = names
         self.window = Window(window)
         self.expires = expires
-        self.protection: Protection | None = None
-        self.names: dict[int, Any] = {}
-        """What the authenticator makes of the principal, by service."""
+
+
+_Any = TypeVar("_Any", HalfMade, Context)
 
 
 class ContextTable:
@@ -64,39 +78,44 @@ class ContextTable:
         self._most_per_peer = most_per_peer
         self._clock = clock
         self._contexts: OrderedDict[bytes, Context] = OrderedDict()
-        self._half_made: OrderedDict[bytes, Context] = OrderedDict()
+        self._half_made: OrderedDict[bytes, HalfMade] = OrderedDict()
         self._per_peer: Counter[str] = Counter()
+        self._changing = RLock()
+        """Contexts are set up in threads."""
 
     def __len__(self) -> int:
         return len(self._contexts) + len(self._half_made)
 
-    def open(self, peer: str, security: Any, window: int, seconds: float) -> Context:
-        """A new context, half made, that lives for `seconds` unless it is established."""
+    def open(self, peer: str, seconds: float) -> HalfMade:
+        """A new context, half made, that lives for `seconds`."""
+        context = HalfMade(secrets.token_bytes(HANDLE), peer, self._clock() + seconds)
+        with self._changing:
+            self._make_room(peer)
+            self._half_made[context.handle] = context
+            self._per_peer[peer] += 1
+        return context
+
+    def adopt(self, context: Context) -> None:
+        """Keep an established context."""
+        with self._changing:
+            self._make_room(context.peer)
+            self._contexts[context.handle] = context
+            self._per_peer[context.peer] += 1
+
+    def _make_room(self, peer: str) -> None:
         while self._per_peer[peer] >= self._most_per_peer:
             self.remove(self._victim(peer))
         while len(self) >= self._most:
             self.remove(self._victim(None))
-        context = Context(secrets.token_bytes(HANDLE), peer, security, window, self._clock() + seconds)
-        self._half_made[context.handle] = context
-        self._per_peer[peer] += 1
-        return context
 
-    def _victim(self, peer: str | None) -> Context:
+    def _victim(self, peer: str | None) -> HalfMade | Context:
         for contexts in (self._half_made, self._contexts):
             for context in contexts.values():
                 if peer is None or context.peer == peer:
                     return context
         raise LookupError("no context")
 
-    def establish(self, context: Context, protection: Protection, seconds: float) -> None:
-        """`context` is whole, and lives for `seconds`. Nothing happens if it was removed meanwhile."""
-        if self._half_made.pop(context.handle, None) is None:
-            return
-        context.protection = protection
-        context.expires = self._clock() + seconds
-        self._contexts[context.handle] = context
-
-    def half_made(self, handle: bytes) -> Context | None:
+    def half_made(self, handle: bytes) -> HalfMade | None:
         """The context that is being set up under `handle`."""
         return self._living(self._half_made.get(handle))
 
@@ -108,17 +127,18 @@ class ContextTable:
         self._contexts.move_to_end(handle)
         return context
 
-    def _living(self, context: Context | None) -> Context | None:
+    def _living(self, context: _Any | None) -> _Any | None:
         if context is not None and context.expires <= self._clock():
             self.remove(context)
             return None
         return context
 
-    def remove(self, context: Context) -> None:
+    def remove(self, context: HalfMade | Context) -> None:
         """Forget `context`."""
-        found = self._contexts.pop(context.handle, None) or self._half_made.pop(context.handle, None)
-        if found is None:
-            return
-        self._per_peer[context.peer] -= 1
-        if not self._per_peer[context.peer]:
-            del self._per_peer[context.peer]
+        with self._changing:
+            found = self._contexts.pop(context.handle, None) or self._half_made.pop(context.handle, None)
+            if found is None:
+                return
+            self._per_peer[context.peer] -= 1
+            if not self._per_peer[context.peer]:
+                del self._per_peer[context.peer]

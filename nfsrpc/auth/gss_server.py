@@ -14,8 +14,9 @@ from nfsrpc.rpc.message import NULL_AUTH, accepted, success
 from nfsrpc.xdr import XdrError, decode, encode
 
 from .base import Accept, CallHeader, OpaqueAuth, Peer, Principal, Refusal, Rejected
-from .gss_contexts import Context, ContextTable
+from .gss_contexts import Context, ContextTable, HalfMade
 from .gss_library import GssFailed, Protection, errors, library, words
+from .gss_unclaimed import Unclaimed, UnclaimedContexts
 from .gss_wire import (
     COMPLETE,
     CONTINUE_INIT,
@@ -34,7 +35,7 @@ from .gss_wire import (
     take_opaque,
     word,
 )
-from .idmap import IdMap
+from .idmap import IdMap, Unix
 
 _log = logging.getLogger(__name__)
 WINDOW = 128
@@ -59,7 +60,8 @@ class GssAuthenticator:
     window, contexts, per_peer, lifetime
         Bounds: sequence numbers under way, contexts in all and per client host, and their age in seconds.
 
-    Each worker process has its own contexts. A context is set up in a thread, because the
+    Each worker process has the contexts whose first call it got; what must be shared with the others is
+    made here, before they are forked. A context is set up in a thread, because the
     library may wait for a disk or a network. Raises `MissingExtra` where no GSS-API library is installed.
     """
 
@@ -83,7 +85,9 @@ class GssAuthenticator:
         self._service = service
         self._window = window
         self._lifetime = lifetime
+        self._clock = clock
         self._table = ContextTable(contexts, per_peer, clock)
+        self._unclaimed = UnclaimedContexts()
         self._acceptor: Any = None
         self._threads: ThreadPoolExecutor | None = None
 
@@ -98,7 +102,7 @@ class GssAuthenticator:
 
     @property
     def contexts(self) -> int:
-        """Contexts that are kept now, half-made ones included."""
+        """Contexts that this worker keeps now, half-made ones included."""
         return len(self._table)
 
     def accept(self, header: CallHeader, message: bytes, peer: Peer) -> Accept:
@@ -110,7 +114,7 @@ class GssAuthenticator:
         if credential.version != gss.RPCSEC_GSS_VERS_1 or credential.service not in SECURITY:
             raise Rejected(auth_stat.AUTH_BADCRED)
         if credential.procedure in (DATA, DESTROY):
-            return self._use(credential, header, message)
+            return self._use(credential, header, message, peer)
         if credential.procedure not in (INIT, CONTINUE_INIT):
             raise Rejected(auth_stat.AUTH_BADCRED)
         if header.procedure != 0:
@@ -118,16 +122,12 @@ class GssAuthenticator:
         self._set_up(credential, header, message, peer)
         raise AssertionError("unreachable: setting up a context is always postponed or refused")
 
-    def _use(self, credential: GssCredentialBody, header: CallHeader, message: bytes) -> Accept:
+    def _use(self, credential: GssCredentialBody, header: CallHeader, message: bytes, peer: Peer) -> Accept:
         """A call in an established context, or the end of one (RFC 2203 §5.3.3, §5.4)."""
-        context = self._table.find(credential.handle)
-        if context is None or context.protection is None or header.verifier.flavor != FLAVOR:
-            raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM)
-        protection, sequence = context.protection, credential.sequence
-        try:
-            protection.verify(message[: header.verifier_at], header.verifier.body)
-        except self._errors:
-            raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM) from None
+        handle, sequence = credential.handle, credential.sequence
+        context = self._table.find(handle) or self._claim(handle, header, message, peer)
+        protection = context.protection
+        self._verify(protection, header, message)
         if sequence > MAXSEQ:
             raise Rejected(auth_stat.RPCSEC_GSS_CTXPROBLEM)
         if not context.window.take(sequence):
@@ -157,7 +157,7 @@ class GssAuthenticator:
         if credential.procedure == INIT:
             if credential.handle:
                 raise Rejected(auth_stat.AUTH_BADCRED)
-            context = self._table.open(peer.host, None, self._window, _HALF_MADE)
+            context = self._table.open(peer.host, _HALF_MADE)
         else:
             found = self._table.half_made(credential.handle)
             if found is None:
@@ -169,7 +169,7 @@ class GssAuthenticator:
         self._threads.submit(self._step, context, token, header.xid, later)
         raise Postponed(later)
 
-    def _step(self, context: Context, token: bytes, xid: int, later: Later) -> None:
+    def _step(self, context: HalfMade, token: bytes, xid: int, later: Later) -> None:
         """Give `token` to the library and answer with what it says. Runs in a thread."""
         try:
             later.give([self._answer(context, token, xid)])
@@ -178,21 +178,22 @@ class GssAuthenticator:
             self._table.remove(context)
             later.give([accepted(xid, accept_stat.SYSTEM_ERR)])
 
-    def _answer(self, context: Context, token: bytes, xid: int) -> bytes:
+    def _answer(self, context: HalfMade, token: bytes, xid: int) -> bytes:
         try:
             if context.security is None:
                 context.security = self._new_context()
             answer = context.security.step(token) or b""
             if not context.security.complete:
                 return _init_reply(xid, context.handle, CONTINUE_NEEDED, 0, self._window, answer)
-            protection = self._established(context)
+            signature = Protection(context.security).sign(word(self._window))
+            self._established(context)
         except self._errors as failure:
             _log.info("no context for %s: %s", context.peer, words(failure))
             self._table.remove(context)
             major = getattr(failure, "maj_code", 0xD0000) & 0xFFFF_FFFF
             minor = getattr(failure, "min_code", 0) & 0xFFFF_FFFF
             return _init_reply(xid, b"", major, minor, 0, getattr(failure, "token", None) or b"")
-        verifier = OpaqueAuth(FLAVOR, protection.sign(word(self._window)))
+        verifier = OpaqueAuth(FLAVOR, signature)
         return _init_reply(xid, context.handle, COMPLETE, 0, self._window, answer, verifier)
 
     def _new_context(self) -> Any:
@@ -205,18 +206,54 @@ class GssAuthenticator:
             return None
         return self._gssapi.Name(self._service, self._gssapi.NameType.hostbased_service)
 
-    def _established(self, context: Context) -> Protection:
-        security = context.security
+    def _established(self, made: HalfMade) -> None:
+        """Leave a context to whoever gets its first call, or keep it if the library cannot give it away."""
+        security = made.security
         name, own = str(security.initiator_name), str(security.target_name)
+        expires = self._clock() + min(float(security.lifetime), self._lifetime)
         unix = self._idmap.principal(name, own)
+        self._table.remove(made)
+        try:
+            token = security.export()
+        except self._errors:
+            self._table.adopt(self._context(made.handle, made.peer, security, name, unix, expires))
+            return
+        if not self._unclaimed.offer(made.handle, Unclaimed(token, name, unix, expires)):
+            again = self._gssapi.SecurityContext(token=token)
+            self._table.adopt(self._context(made.handle, made.peer, again, name, unix, expires))
+
+    def _claim(self, handle: bytes, header: CallHeader, message: bytes, peer: Peer) -> Context:
+        """The context that waits for its first call, which this is. CREDPROBLEM if there is none, or it was forged."""
+        found = self._unclaimed.find(handle)
+        if found is None or found.expires <= self._clock():
+            raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM)
+        security = self._gssapi.SecurityContext(token=found.token)
+        context = self._context(handle, peer.host, security, found.name, found.unix, found.expires)
+        self._verify(context.protection, header, message)
+        if not self._unclaimed.take(handle):
+            raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM)
+        self._table.adopt(context)
+        return context
+
+    def _verify(self, protection: Protection, header: CallHeader, message: bytes) -> None:
+        flavor, signature = header.verifier
+        if flavor != FLAVOR:
+            raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM)
+        try:
+            protection.verify(message[: header.verifier_at], signature)
+        except self._errors:
+            raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM) from None
+
+    def _context(
+        self, handle: bytes, peer: str, security: Any, name: str, unix: Unix | None, expires: float
+    ) -> Context:
+        names = {}
         for service, words_of in SECURITY.items():
             who = Principal(FLAVOR, f"gss:{name}", security=words_of)
             if unix is not None:
                 who = who._replace(uid=unix.uid, gid=unix.gid, gids=unix.gids)
-            context.names[service] = who
-        protection = Protection(security)
-        self._table.establish(context, protection, min(float(security.lifetime), self._lifetime))
-        return protection
+            names[service] = who
+        return Context(handle, peer, Protection(security), names, self._window, expires)
 
 
 def _init_reply(
@@ -254,7 +291,7 @@ def seal_body(protection: Protection, service: int, sequence: int, plain: bytes)
     body = word(sequence) + plain
     if service == INTEGRITY:
         return opaque(body) + opaque(protection.sign(body))
-    return opaque(protection.wrap(body, True).message)
+    return opaque(protection.wrap(body, True)[0])
 
 
 def open_body(protection: Protection, service: int, sequence: int, message: bytes, at: int) -> bytes:
@@ -268,10 +305,9 @@ def open_body(protection: Protection, service: int, sequence: int, message: byte
         protection.verify(body, signature)
     else:
         # The library may change the bytes it is given: they are a copy of ours already.
-        opened = protection.unwrap(body)
-        if not opened.encrypted:
+        body, encrypted, _ = protection.unwrap(body)
+        if not encrypted:
             raise ValueError("signed where it should be encrypted")
-        body = opened.message
-    if end != len(message) or body[:4] != word(sequence):
+    if end != len(message) or not body.startswith(word(sequence)):
         raise ValueError("belongs to another call")
-    return bytes(body)
+    return body

@@ -21,8 +21,14 @@ SECURITY = {NONE: "krb5", INTEGRITY: "krb5i", PRIVACY: "krb5p"}
 """Names of the services in exports(5) and URLs, for the Kerberos mechanism."""
 SERVICES = {name: service for service, name in SECURITY.items()}
 
+HANDLE = 16
+"""Bytes of the handles that our server gives, all random."""
+
 _CREDENTIAL = Struct(">5I")
+_ESTABLISHED = Struct(f">4I4x{HANDLE}s")
+_LENGTH = slice(16, 20)
 _WORD = Struct(">I")
+_HANDLE = _WORD.pack(HANDLE)
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
@@ -42,8 +48,13 @@ class GssCredentialBody(NamedTuple):
         return head + handle + _PADDING[len(handle) & 3]
 
 
+_make = GssCredentialBody._make
+
+
 def decode_credential(body: bytes) -> GssCredentialBody:
     """Take a credential apart. ValueError if it is none."""
+    if len(body) == _ESTABLISHED.size and body[_LENGTH] == _HANDLE:  # every call of an established context
+        return _make(_ESTABLISHED.unpack(body))
     try:
         version, procedure, sequence, service, length = _CREDENTIAL.unpack_from(body)
     except error:
@@ -53,14 +64,14 @@ def decode_credential(body: bytes) -> GssCredentialBody:
     return GssCredentialBody(version, procedure, sequence, service, body[20 : 20 + length])
 
 
-def word(value: int) -> bytes:
-    """A sequence number or window, as it is signed."""
-    return _WORD.pack(value)
+word = _WORD.pack
+"""A sequence number or window, as it is signed."""
 
 
 def opaque(data: bytes) -> bytes:
     """Variable-length opaque data (RFC 4506 §4.10)."""
-    return _WORD.pack(len(data)) + data + _PADDING[len(data) & 3]
+    length = len(data)
+    return word(length) + data + _PADDING[length & 3]
 
 
 def take_opaque(data: bytes, at: int) -> tuple[bytes, int]:
@@ -69,10 +80,11 @@ def take_opaque(data: bytes, at: int) -> tuple[bytes, int]:
         (length,) = _WORD.unpack_from(data, at)
     except error:
         raise ValueError("no length") from None
-    start, end = at + 4, at + 4 + length
-    if data[end : end + (-length & 3)] != _PADDING[length & 3] or end > len(data):
+    end = at + 4 + length
+    padded = end + (-length & 3)
+    if padded > len(data) or (padded != end and data[end:padded] != _PADDING[length & 3]):
         raise ValueError("opaque data goes over the end")
-    return data[start:end], end + (-length & 3)
+    return data[at + 4 : end], padded
 
 
 def _encode_token(args: tuple[bytes], out: list[bytes]) -> None:

@@ -76,9 +76,9 @@ class Seal(Protocol):
         """The encoded result as it travels."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accept:
-    """A call whose caller is known.
+    """A call whose caller is known. Not frozen because some flavours make one for every call; nobody changes one.
 
     verifier
         Goes into the header of every accepted reply to it.

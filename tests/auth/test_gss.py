@@ -12,6 +12,7 @@ from nfsrpc.auth.base import Peer
 from nfsrpc.auth.gss import GssCredential
 from nfsrpc.auth.gss_library import GssFailed
 from nfsrpc.auth.gss_server import GssAuthenticator
+from nfsrpc.auth.gss_unclaimed import UnclaimedContexts
 from nfsrpc.auth.gss_wire import GssCredentialBody, opaque, word
 from nfsrpc.auth.idmap import IdMap, Unix
 from nfsrpc.rpc.dispatch import Binding, Dispatcher
@@ -398,22 +399,75 @@ def test_context_set_up_that_is_refused(raw: Raw, what, stat: int) -> None:
 
 def test_established_contexts_survive_a_thousand_half_made_ones(realm: Realm) -> None:
     raw = Raw(contexts=64, per_peer=16)
-    party = Party(raw)
-    for number in range(1000):
-        raw.flavor._table.open(f"192.0.2.{number % 200}", None, 128, 60.0)
-        assert raw.flavor.contexts <= 64
+    party, new = Party(raw), Party(raw)
     assert answered(party.call(1))
-    for _ in range(1000):
-        raw.flavor._table.open(PEER.host, None, 128, 60.0)
+    for number in range(1000):
+        raw.flavor._table.open(f"192.0.2.{number % 200}", 60.0)
+        assert raw.flavor.contexts <= 64
     assert answered(party.call(2))
+    for _ in range(1000):
+        raw.flavor._table.open(PEER.host, 60.0)
+    assert answered(party.call(3))
+    assert answered(new.call(1))
 
 
 def test_contexts_of_one_host_are_bounded_the_oldest_goes_first(realm: Realm) -> None:
     raw = Raw(per_peer=2)
     parties = [Party(raw) for _ in range(3)]
-    assert auth_refusal(parties[0].call(1)) == CREDPROBLEM
-    assert answered(parties[1].call(1))
-    assert answered(parties[2].call(1))
+    for party in parties:
+        assert answered(party.call(1))
+    assert auth_refusal(parties[0].call(2)) == CREDPROBLEM
+    assert answered(parties[1].call(2))
+    assert answered(parties[2].call(2))
+    assert raw.flavor.contexts == 2
+
+
+class Worker:
+    """A worker beside that of `raw`, as if both had been forked from one process."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.flavor = GssAuthenticator(IDMAP)
+        self.flavor._unclaimed = raw.flavor._unclaimed
+        self.dispatcher = Dispatcher([Binding(Whoami())], [self.flavor])
+
+    send = Raw.send
+
+
+def test_a_new_context_belongs_to_the_worker_that_gets_its_first_call(raw: Raw) -> None:
+    """rpc.gssd of Linux sets a context up over one connection, the kernel calls over another."""
+    other, party = Worker(raw), Party(raw)
+    assert (raw.flavor.contexts, other.flavor.contexts) == (0, 0)
+    message = party.message(1)
+    assert answered(other.send(message))
+    assert auth_refusal(raw.send(message)) == CREDPROBLEM  # so no message is good in two workers
+    assert auth_refusal(party.call(2)) == CREDPROBLEM
+    assert answered(other.send(party.message(3)))
+    assert (raw.flavor.contexts, other.flavor.contexts) == (0, 1)
+
+
+def test_a_new_context_cannot_be_taken_without_its_key(raw: Raw) -> None:
+    other, party = Worker(raw), Party(raw)
+    for verifier in ((6, bytes(28)), (6, b""), (0, b"")):
+        assert auth_refusal(other.send(party.message(1, verifier=verifier))) == CREDPROBLEM
+    assert other.flavor.contexts == 0
+    assert answered(party.call(1))
+
+
+def test_contexts_without_a_call_are_bounded_the_oldest_goes_first(realm: Realm) -> None:
+    raw = Raw()
+    raw.flavor._unclaimed = UnclaimedContexts(2)
+    parties = [Party(raw) for _ in range(3)]
+    assert [answered(party.call(1)) for party in parties] == [False, True, True]
+    assert auth_refusal(parties[0].call(2)) == CREDPROBLEM
+
+
+def test_an_identity_that_is_too_large_to_pass_on_stays_with_its_worker(realm: Realm) -> None:
+    raw = Raw()
+    many = tuple(range(70000, 71000))
+    raw.flavor._idmap = IdMap({ALICE: Unix(1000, 100, many)})
+    party = Party(raw)
+    assert raw.flavor.contexts == 1
+    assert b"1000 100 70000,70001" in party.call(1)
 
 
 def test_contexts_end_with_their_time(realm: Realm) -> None:
