@@ -70,3 +70,17 @@ def test_every_page_is_linked_and_every_link_leads_somewhere(page: str) -> None:
 def test_links_of_the_readme() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_sample_of_exports_is_as_it_says(tmp_path: Path) -> None:
+    from nfsrpc.nfs.exports_file import parse_exports
+
+    (sample,) = re.findall(r"^```exports\n(.*?)^```$", (ROOT / "docs" / "exports.md").read_text(), re.M | re.S)
+    exports, _ = parse_exports(sample, resolve=lambda _: ["192.0.2.7"])
+    assert [[rule.client.text for rule in spec.rules] for spec in exports] == [
+        ["sun.lab.example", "192.0.2.0/24", "*"],
+        ["@lab", "fd00::/8"],
+        ["*.lab.example", "10.0.0.0/255.255.0.0"],
+    ]
+    assert exports[2].path == b"/srv/my vol"
+    assert not exports[1].rules[0].options.access.secure

@@ -18,6 +18,7 @@ _COMMANDS = {
     "quota": "Show and set what each user may have in a volume.",
     "rekey": "Give a volume a new key for its file handles.",
     "adopt": "Make a copied or restored volume one of its own.",
+    "exportfs": "Check an exports(5) file.",
     "exports": "What a server exports, or who has mounted it (as showmount).",
     "info": "What runs on a host, and what answers (as rpcinfo -p).",
     "ping": "Whether a program answers, and how fast.",

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -16,8 +16,13 @@ from rich.console import Console
 from nfsrpc.auth.des import MissingExtra
 from nfsrpc.auth.gss_library import GssFailed
 from nfsrpc.auth.idmap import BadMapping
-from nfsrpc.nfs.exports import NOBODY, ExportSpec, Squash, normal_path
-from nfsrpc.nfs.security import BadSecurity, SecurityOptions, parse_security
+from nfsrpc.nfs.clients import EVERYBODY
+from nfsrpc.nfs.export_ids import TooManyExports
+from nfsrpc.nfs.export_spec import ExportSpec
+from nfsrpc.nfs.exports_file import BadExports, Remark, read_exports
+from nfsrpc.nfs.exports_lexer import Place as FilePlace
+from nfsrpc.nfs.paths import normal_path
+from nfsrpc.nfs.security import SecurityOptions
 from nfsrpc.nfs.server import NfsServer, Options, Place, Port111
 from nfsrpc.transport import Server
 from nfsrpc.transport.master import Attendant
@@ -25,7 +30,8 @@ from nfsrpc.transport.reporter import Reporter, control_path, report
 from nfsrpc.transport.supervisor import WorkersFailed
 from nfsrpc.transport.tls import ServerTls
 
-from .errors import Failure
+from .errors import Failure, printable
+from .export_flags import ExportFlags, export_flags
 from .tls_options import tls_options
 
 _log = logging.getLogger(__name__)
@@ -33,21 +39,16 @@ _ANY = ("0.0.0.0", "::")
 
 
 @click.command()
-@click.argument("volumes", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.argument("volumes", nargs=-1, metavar="PATH...", type=click.Path())
+@click.option("--exports", "exports_file", metavar="FILE", type=click.Path(dir_okay=False), help="Serve what this "
+              "exports(5) file lists, instead of PATHs; SIGHUP reads it again.")  # fmt: skip
 @click.option("--as", "mount_paths", multiple=True, metavar="/PATH", help="What clients mount instead of PATH's own "
               "absolute path; once for each PATH, in the same order.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every one.")
 @click.option("--port", default=2049, show_default=True, type=click.IntRange(0, 65535),
               help="UDP and TCP port of NFS, MOUNT and the portmapper alike; 0 takes a free one.")  # fmt: skip
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Server processes.")
-@click.option("--read-only/--rw", default=False, help="Refuse every change. Volumes are read-write by default.")
-@click.option("--secure/--insecure", default=False, help="Refuse callers from source ports above 1023.")
-@click.option("--root-squash/--no-root-squash", default=False, help="Let root act as nobody.")
-@click.option("--all-squash", is_flag=True, help="Let everybody act as nobody.")
-@click.option("--anonuid", default=NOBODY, show_default=True, type=click.IntRange(0, 2**32 - 2), help="nobody's uid.")
-@click.option("--anongid", default=NOBODY, show_default=True, type=click.IntRange(0, 2**32 - 2), help="nobody's gid.")
-@click.option("--sec", "security", metavar="NAME[:NAME...]", help="Take only callers who are known in one of these "
-              "ways: sys, krb5, krb5i, krb5p, dh, none. Others can mount, no more.")  # fmt: skip
+@export_flags
 @click.option("--id-map", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Lines of PRINCIPAL USER "
               "for --sec=krb5... and dh; principals of users are found without.")  # fmt: skip
 @click.option("--public-keys", default="/etc/publickey", show_default=True, type=click.Path(), metavar="FILE",
@@ -66,17 +67,11 @@ _ANY = ("0.0.0.0", "::")
               "taken; for scripts.")  # fmt: skip
 def serve(  # noqa: PLR0917 - one parameter for each option
     volumes: tuple[str, ...],
+    exports_file: str | None,
     mount_paths: tuple[str, ...],
     host: str,
     port: int,
     workers: int,
-    read_only: bool,
-    secure: bool,
-    root_squash: bool,
-    all_squash: bool,
-    anonuid: int,
-    anongid: int,
-    security: str | None,
     id_map: str | None,
     public_keys: str,
     keyserv: str,
@@ -86,49 +81,67 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     control: Path | None,
     ready_file: str | None,
     tls: ServerTls | None,
+    flags: ExportFlags,
 ) -> None:
     """Serve volumes over NFS version 2, until SIGTERM or Ctrl-C.
 
-    PATH is a volume made by `nfsrpc mkfs`. Serving needs no special rights;
-    only port 111, which some clients insist on, may (the output says how).
+    PATH is a volume made by `nfsrpc mkfs`; with --exports an exports(5) file lists them.
+    Serving needs no special rights; only port 111, which some clients insist on, may (the output says how).
     The server listens on 127.0.0.1 until --host says otherwise.
 
     \b
     nfsrpc serve /srv/vol                                this machine only
     nfsrpc serve /srv/vol --host 0.0.0.0 --as /export    everybody mounts /export
     nfsrpc serve a b --as /a --as /b --read-only         two volumes, unchangeable
+    nfsrpc serve --exports /etc/exports                  who may mount what is in the file
     nfsrpc serve /srv/vol --sec krb5i:krb5p              Kerberos (key of nfs/HOST in the keytab)
     nfsrpc serve /srv/vol --tls required --tls-cert C --tls-key K     TLS (RFC 9289)
     """
-    squash = Squash(root_squash, all_squash, anonuid, anongid)
-    exports = [
-        ExportSpec(path, volume, read_only, secure, squash, _security(security))
-        for volume, path in zip(volumes, _mount_paths(volumes, mount_paths), strict=True)
-    ]
+    read = _exports(volumes, mount_paths, flags, exports_file)
     try:
         known = SecurityOptions(public_keys, keyserv, id_map, shorthand)
         with (
             _ended_by_signals(),
-            NfsServer(exports, Options(host, port, workers, portmap, known, tls)).started() as (server, place),
+            (nfs := NfsServer(read, Options(host, port, workers, portmap, known, tls))).started() as (server, place),
             _reporting(server, workers, control, metrics) as attendants,
         ):
             if ready_file:
                 _write_whole(ready_file, f"{place.port}\n")
-            _announce(exports, place, workers)
-            server.run(attendants=attendants)
+            _announce(nfs.exports, place, workers)
+            server.run(nfs.reload, attendants=attendants)
     except socket.gaierror as error:
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
     except OSError as error:
         raise Failure(_explained(error, host, port)) from None
-    except (MissingExtra, GssFailed, BadMapping, WorkersFailed) as error:
+    except (MissingExtra, GssFailed, BadMapping, BadExports, TooManyExports, WorkersFailed) as error:
         raise Failure(str(error)) from None
 
 
-def _security(text: str | None) -> frozenset[str] | None:
-    try:
-        return None if text is None else parse_security(text)
-    except BadSecurity as error:
-        raise click.UsageError(f"--sec: {error}") from None
+def _exports(
+    volumes: tuple[str, ...], mount_paths: tuple[str, ...], flags: ExportFlags, exports_file: str | None
+) -> Callable[[], list[ExportSpec]]:
+    """What tells the server, now and at every reload, what to serve."""
+    if exports_file is None:
+        if not volumes:
+            raise click.UsageError("Missing argument 'PATH...'; or give --exports FILE.")
+        rules = flags.rules()
+        pairs = zip(volumes, _mount_paths(volumes, mount_paths), strict=True)
+        specs = [ExportSpec(path, volume, rules) for volume, path in pairs]
+        return lambda: specs
+    if volumes:
+        raise click.UsageError(f"a PATH and --exports; list {volumes[0]} in {exports_file}")
+    if flags.given or mount_paths:
+        raise click.UsageError(f"{(*flags.given, '--as')[0]} and --exports; say it in {exports_file}")
+    return lambda: _read(exports_file)
+
+
+def _read(path: str) -> list[ExportSpec]:
+    exports, remarks = read_exports(path)
+    for remark in remarks:
+        _log.warning("%s", printable(f"{path}:{remark}"))
+    if not exports:
+        raise BadExports(path, [Remark(FilePlace(1, 1), "nothing is exported; a line is PATH CLIENT(OPTIONS)...")])
+    return exports
 
 
 @contextmanager
@@ -139,9 +152,12 @@ def _ended_by_signals() -> Iterator[None]:
         raise SystemExit(0)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    # What does not end a server waits until it runs.
+    waiting = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -209,17 +225,13 @@ def _reachable(host: str) -> str:
     return socket.gethostname()
 
 
-def _announce(exports: list[ExportSpec], place: Place, workers: int) -> None:
+def _announce(exports: Sequence[ExportSpec], place: Place, workers: int) -> None:
     """What is served, and lines to paste on the client."""
     console = Console(highlight=False, soft_wrap=True)
     host = _reachable(place.host)
     for export in exports:
-        access = "read-only" if export.read_only else "read-write"
-        root = "everybody acts as nobody" if export.squash.everybody else (
-            "root acts as nobody" if export.squash.root else "root may do everything"
-        )
         path = os.fsdecode(export.path)
-        console.print(f"[bold]{export.volume}[/bold] is served as [bold]{host}:{path}[/bold]  ({access}, {root})")
+        console.print(f"[bold]{export.store}[/bold] is served as [bold]{host}:{path}[/bold]  ({_terms(export)})")
     processes = "1 process" if workers == 1 else f"{workers} processes"
     console.print(f"on {place.host} port {place.port}, UDP and TCP, by {processes}; Ctrl-C ends it\n")
     path = os.fsdecode(exports[0].path)
@@ -233,6 +245,20 @@ def _announce(exports: list[ExportSpec], place: Place, workers: int) -> None:
     console.print(f"\nport 111: {place.port111.value}{_port111_advice(place)}")
     if place.host.startswith("127.") or place.host == "::1":
         console.print("Only this machine can reach it; --host 0.0.0.0 lets others in.")
+
+
+def _terms(export: ExportSpec) -> str:
+    """Who may do what, in a few words."""
+    told = []
+    for client, options in export.rules:
+        accesses = options.terms().values()
+        access = "read-only" if all(one.read_only for one in accesses) else "read-write"
+        root = "everybody acts as nobody" if all(one.all_squash for one in accesses) else (
+            "root acts as nobody" if all(one.root_squash or one.all_squash for one in accesses) else
+            "root may do everything"
+        )
+        told.append(f"{'' if client == EVERYBODY else f'{client.text}: '}{access}, {root}")
+    return "; ".join(told)
 
 
 def _port111_advice(place: Place) -> str:

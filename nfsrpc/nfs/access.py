@@ -12,7 +12,7 @@ import stat
 
 from nfsrpc.store import Attributes
 
-from .exports import Identity
+from .identity import Identity
 
 READ = 4
 WRITE = 2

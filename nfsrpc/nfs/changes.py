@@ -7,7 +7,7 @@ from dataclasses import replace
 from nfsrpc.store import Attributes, Changes
 
 from .access import WRITE, demand, demand_write, refuse
-from .exports import Identity
+from .identity import Identity
 
 TOUCH_WINDOW = 30 * 60 * 1_000_000_000
 """Nanoseconds by which a client's clock may differ when it means "now" (see `_times`)."""

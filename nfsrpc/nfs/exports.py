@@ -1,66 +1,38 @@
 """What is exported, to whom, and as whom they act."""
 
+import errno
+import logging
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from hashlib import blake2s
-from typing import NamedTuple
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 
 from nfsrpc.auth import Principal
-from nfsrpc.auth.none import ANONYMOUS
-from nfsrpc.rpc.dispatch import Peer
+from nfsrpc.protocols.rpc_msg import auth_stat
+from nfsrpc.rpc.dispatch import Drop, Peer
+from nfsrpc.rpc.message import Rejected
 from nfsrpc.store import Store, Ufid
 
+from .clients import Netgroup, by_specificity, caller
+from .export_ids import export_ids
+from .export_options import Access, ExportOptions
+from .export_spec import ExportSpec, Rule
 from .handles import HandleSealer, fsid_of, stale
+from .hostnames import HostNames, NotYet
+from .identity import ANY_PORT, RESERVED_PORTS, Identity
+from .paths import parts_of
 
-NOBODY = 65534
+_log = logging.getLogger(__name__)
 _CACHED = 4096
 _OPENED = 16384
 """Handles kept with what they name: about 4 MB when full."""
-_RESERVED_PORTS = 1024
+_COMPLAINTS = 256
+"""Hosts whose refusal has been logged; they are not logged again until there are so many."""
 
 
-class Identity(NamedTuple):
-    """Whom a caller acts as on one export, after squashing."""
-
-    uid: int
-    gid: int
-    gids: frozenset[int]
-
-    @property
-    def is_root(self) -> bool:
-        """Whether no permission bit can stop this caller."""
-        return self.uid == 0
-
-    def in_group(self, gid: int) -> bool:
-        """Whether the caller belongs to `gid`."""
-        return gid == self.gid or gid in self.gids
+def _refuse() -> OSError:
+    return OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-class Squash(NamedTuple):
-    """exports(5)'s user id mapping: whether root, or everybody, becomes the anonymous user."""
-
-    root: bool = False
-    everybody: bool = False
-    anonuid: int = NOBODY
-    anongid: int = NOBODY
-
-    def identity(self, principal: Principal) -> Identity:
-        """The identity of `principal`. One without a UNIX identity is anonymous; squashing root takes gid 0 too."""
-        if self.everybody or principal.uid is None or principal.gid is None:
-            return Identity(self.anonuid, self.anongid, frozenset((self.anongid,)))
-        if not self.root:
-            return Identity(principal.uid, principal.gid, frozenset(principal.gids))
-        groups = frozenset(self.anongid if gid == 0 else gid for gid in principal.gids)
-        if principal.uid == 0:
-            return Identity(self.anonuid, self.anongid, groups)
-        return Identity(principal.uid, self.anongid if principal.gid == 0 else principal.gid, groups)
-
-
-NO_SQUASH = Squash()
-
-
-@dataclass(eq=False)
 class Export:
     """One directory tree that clients can mount.
 
@@ -68,102 +40,151 @@ class Export:
         What clients mount: absolute, without a trailing slash (but ``/``).
     root
         The UFID of its top directory in `store`.
-    read_only, secure
-        Refuse every change; refuse callers from an unprivileged port.
-    security
-        The ways of proving who one is that are good enough (`Principal.security`); None: every one.
+    number
+        The id in its handles.
+    fsid
+        The file system id that clients see.
+    known
+        Whom callers act as, by (host, principal): those that `admit` has let in. To be asked first.
     """
 
-    path: bytes
-    store: Store
-    root: Ufid
-    sealer: HandleSealer
-    number: int
-    read_only: bool = False
-    secure: bool = False
-    squash: Squash = NO_SQUASH
-    security: frozenset[str] | None = None
-    _identities: dict[Principal, Identity] = field(default_factory=dict, repr=False)
+    def __init__(self, spec: ExportSpec, store: Store, sealer: HandleSealer, number: int, names: HostNames) -> None:
+        self.path = spec.path
+        self.store = store
+        self.root = store.root
+        self.sealer = sealer
+        self.number = number
+        self.fsid = store.fsid if spec.fsid is None else spec.fsid
+        self.groups = tuple(rule.client.text for rule in spec.rules)
+        self.known: dict[tuple[str, Principal], Identity] = {}
+        self._rules = by_specificity(spec.rules)
+        self._names = names
+        self._matched: dict[str, Rule | None] = {}
+        self._complained: set[str] = set()
+        self._lock = threading.Lock()
+        self._age = 0
 
-    def admits(self, peer: Peer) -> bool:
-        """Whether calls from `peer`'s address and port are taken."""
-        return not self.secure or peer.port < _RESERVED_PORTS
+    def admit(self, peer: Peer, principal: Principal) -> Identity:
+        """Whom a caller acts as.
 
-    def trusts(self, principal: Principal) -> bool:
-        """Whether `principal` is proved well enough for this export."""
-        return self.security is None or principal.security in self.security
+        Raises OSError(EACCES) for a host or source port that is not let in,
+        `Rejected` (AUTH_TOOWEAK) for a principal that is not proved well enough, and
+        `Drop` while the host's name is being found out.
+        """
+        age = self._age
+        options = self._options(peer)
+        access = options.terms().get(principal.security)
+        if access is None:
+            raise Rejected(auth_stat.AUTH_TOOWEAK)
+        who = _identity(options, access, principal)
+        if peer.port >= who.ports:
+            self._complain(peer, f"port {peer.port} is not below {who.ports}; the option 'insecure' would take it")
+            raise _refuse()
+        with self._lock:
+            if age == self._age:
+                if len(self.known) >= _CACHED:
+                    self.known.clear()
+                self.known[peer.host, principal] = who
+        return who
 
-    def identity(self, principal: Principal) -> Identity:
-        """Whom `principal` acts as here: nobody, if the export does not trust the way it is proved."""
-        found = self._identities.get(principal)
-        if found is None:
-            if len(self._identities) >= _CACHED:
-                self._identities.clear()
-            known = principal if self.trusts(principal) else ANONYMOUS
-            found = self._identities[principal] = self.squash.identity(known)
-        return found
+    def visit(self, peer: Peer, principal: Principal) -> Identity:
+        """Whom a caller acts as on the way to a mount, where everybody is let in whose host is (RFC 2623 §2.3.2).
+
+        Who is not proved well enough is anonymous. OSError(EACCES) and `Drop` as in `admit`.
+        """
+        try:
+            return self.admit(peer, principal)
+        except Rejected:
+            options = self._options(peer)
+        if peer.port >= RESERVED_PORTS and all(access.secure for access in options.terms().values()):
+            self._complain(peer, f"port {peer.port} is not below {RESERVED_PORTS}; the option 'insecure' would take it")
+            raise _refuse()
+        return options.squash(options.access).anonymous()
+
+    def _options(self, peer: Peer) -> ExportOptions:
+        """The options of the most specific client that `peer` is."""
+        host = peer.host
+        if host not in self._matched:
+            try:
+                age = self._age
+                who = caller(host, self._names)
+                matched = next((rule for rule in self._rules if rule.client.matches(who)), None)
+            except NotYet:
+                raise Drop from None
+            with self._lock:
+                if len(self._matched) >= _CACHED:
+                    self._matched.clear()
+                if age == self._age:
+                    self._matched[host] = matched
+        else:
+            matched = self._matched[host]
+        if matched is None:
+            self._complain(peer, "no client of it matches")
+            raise _refuse()
+        return matched.options
+
+    def _complain(self, peer: Peer, reason: str) -> None:
+        if peer.host in self._complained:
+            return
+        if len(self._complained) >= _COMPLAINTS:
+            self._complained.clear()
+        self._complained.add(peer.host)
+        _log.warning("%s is refused %s: %s", peer.host, os.fsdecode(self.path), reason)
+
+    def forget(self) -> None:
+        """Decide anew about everybody. May be called from another thread."""
+        with self._lock:
+            self._age += 1
+            self._matched.clear()
+            self.known.clear()
 
     def handle(self, node: Ufid) -> bytes:
         """The 32-byte handle of `node` as seen through this export."""
         return self.sealer.seal(self.number, node)
 
 
-class ExportSpec(NamedTuple):
-    """An export as it was asked for: a mount path, a store (by the path it is kept at), and the options."""
-
-    path: bytes
-    volume: str
-    read_only: bool = False
-    secure: bool = False
-    squash: Squash = NO_SQUASH
-    security: frozenset[str] | None = None
-
-
-def normal_path(path: bytes) -> bytes:
-    """`path` without repeated and trailing slashes. ValueError unless it is absolute and free of ``.`` and ``..``."""
-    parts = [part for part in path.split(b"/") if part]
-    if not path.startswith(b"/") or any(part in (b".", b"..") or b"\0" in part for part in parts):
-        raise ValueError(f"{os.fsdecode(path)!r} is not an absolute path without . and ..")
-    return b"/" + b"/".join(parts)
-
-
-def export_numbers(paths: Iterable[bytes]) -> dict[bytes, int]:
-    """A 16-bit id for each mount path, made from the path itself so that handles keep their meaning.
-
-    Ids never depend on the order or number of exports unless two paths' hashes
-    meet, when the later one in sorted order takes the next free id.
-    """
-    numbers: dict[bytes, int] = {}
-    taken: set[int] = set()
-    for path in sorted(set(paths)):
-        number = int.from_bytes(blake2s(path, digest_size=2).digest())
-        while number in taken:
-            number = (number + 1) & 0xFFFF
-        taken.add(number)
-        numbers[path] = number
-    return numbers
+def _identity(options: ExportOptions, access: Access, principal: Principal) -> Identity:
+    uid, gid, gids, *_ = options.squash(access).identity(principal)
+    return Identity(uid, gid, gids, access.read_only, RESERVED_PORTS if access.secure else ANY_PORT)
 
 
 class Exports:
-    """The exports of one worker, found by path (to mount) and by handle (ever after)."""
+    """The exports of one worker, found by path (to mount) and by handle (ever after).
 
-    def __init__(self, specs: Iterable[ExportSpec], stores: dict[str, Store]) -> None:
+    `stores` has the store of each spec; `ids` the id of each spec's key (`nfsrpc.nfs.export_ids`).
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[ExportSpec],
+        stores: Mapping[str, Store],
+        ids: Mapping[bytes, int] | None = None,
+        names: HostNames | None = None,
+    ) -> None:
         specs = list(specs)
-        numbers = export_numbers(spec.path for spec in specs)
+        numbers = export_ids(spec.key for spec in specs) if ids is None else ids
+        names = HostNames(_netgroups(specs)) if names is None else names
+        names.changed = self._forget
+        self._names = names
         self._sealers = {store.fsid: HandleSealer(store.fsid, store.key, store.old_keys) for store in stores.values()}
         self._exports: list[Export] = []
         for spec in specs:
-            store = stores[spec.volume]
-            sealer = self._sealers[store.fsid]
-            number = numbers[spec.path]
-            self._exports.append(
-                Export(spec.path, store, store.root, sealer, number, *spec[2:])
-            )
+            store = stores[spec.store]
+            self._exports.append(Export(spec, store, self._sealers[store.fsid], numbers[spec.key], names))
         self._opened: dict[bytes, tuple[Export, Ufid]] = {}
         self._by_number = {(export.store.fsid, export.number): export for export in self._exports}
+        self._by_path = {tuple(parts_of(export.path)): export for export in self._exports}
 
     def __iter__(self) -> Iterator[Export]:
         return iter(self._exports)
+
+    def _forget(self) -> None:
+        for export in self._exports:
+            export.forget()
+
+    def close(self) -> None:
+        """End what finds out names."""
+        self._names.close()
 
     def open(self, data: bytes) -> tuple[Export, Ufid]:
         """The export and file that a handle names. OSError(ESTALE) if it names none of ours."""
@@ -187,10 +208,14 @@ class Exports:
 
     def under(self, path: bytes) -> tuple[Export, list[bytes]] | None:
         """The export with the longest path that holds `path`, and the names that lead on from its root."""
-        parts = [part for part in path.split(b"/") if part]
-        best: tuple[Export, list[bytes]] | None = None
-        for export in self._exports:
-            prefix = [part for part in export.path.split(b"/") if part]
-            if parts[: len(prefix)] == prefix and (best is None or len(parts) - len(prefix) < len(best[1])):
-                best = export, parts[len(prefix) :]
-        return best
+        parts = parts_of(path)
+        for length in range(len(parts), -1, -1):
+            export = self._by_path.get(tuple(parts[:length]))
+            if export is not None:
+                return export, parts[length:]
+        return None
+
+
+def _netgroups(specs: Iterable[ExportSpec]) -> set[str]:
+    clients = [rule.client for spec in specs for rule in spec.rules]
+    return {client.name for client in clients if isinstance(client, Netgroup)}

@@ -9,8 +9,11 @@ from nfsrpc.rpc.dispatch import Binding, Call
 from nfsrpc.store import Attributes, Ufid
 
 from .access import EXECUTE, demand, refuse
-from .exports import Export, Exports, Identity, normal_path
-from .rmtab import Mount, Rmtab
+from .clients import EVERYBODY
+from .exports import Export, Exports
+from .identity import Identity
+from .paths import normal_path
+from .rmtab import Mount, Rmtabs
 from .status import v2_status
 
 _log = logging.getLogger(__name__)
@@ -24,9 +27,9 @@ _PIPE_BUF = 4096
 class _MountProcedures:
     """What both versions do; the generated service classes give it its procedure numbers."""
 
-    def __init__(self, exports: Exports, rmtab: Rmtab) -> None:
+    def __init__(self, exports: Exports, rmtabs: Rmtabs) -> None:
         self._exports = exports
-        self._rmtab = rmtab
+        self._rmtabs = rmtabs
 
     def MOUNTPROC_MNT(self, arg: bytes, call: Call) -> mnt.fhstatus:
         """The handle of an export's top directory, or of a directory below it; noted in the list of mounts."""
@@ -35,7 +38,7 @@ class _MountProcedures:
         except OSError as failure:
             return mnt.fhstatus(int(v2_status(failure)))
         try:
-            self._rmtab.add(Mount(call.peer.host.encode(), normal_path(arg)))
+            self._rmtabs.add(export.store.fsid, Mount(call.peer.host.encode(), normal_path(arg)))
         except OSError as failure:
             _log.warning("cannot note in the list of mounts that %s has %r: %s", call.peer.host, arg, failure)
         return mnt.fhstatus(0, export.handle(Ufid(node.inode, node.generation)))
@@ -43,7 +46,7 @@ class _MountProcedures:
     def MOUNTPROC_DUMP(self, call: Call) -> mnt.mountbody | None:
         """Every mount that is known of."""
         head = None
-        for row in reversed(self._rmtab.rows()):
+        for row in reversed(self._rmtabs.rows()):
             head = mnt.mountbody(row.host, row.path, head)
         return head
 
@@ -53,17 +56,17 @@ class _MountProcedures:
             path = normal_path(arg)
         except ValueError:
             return
-        self._rmtab.remove(Mount(call.peer.host.encode(), path))
+        self._rmtabs.remove(Mount(call.peer.host.encode(), path))
 
     def MOUNTPROC_UMNTALL(self, call: Call) -> None:
         """Forget every mount of the caller, and of nobody else."""
-        self._rmtab.remove_host(call.peer.host.encode())
+        self._rmtabs.remove_host(call.peer.host.encode())
 
     def MOUNTPROC_EXPORT(self, call: Call) -> mnt.exportnode | None:
-        """What can be mounted; no groups means everybody."""
+        """What can be mounted, and by whom; no groups means everybody."""
         head = None
         for export in reversed(list(self._exports)):
-            head = mnt.exportnode(export.path, None, head)
+            head = mnt.exportnode(export.path, _groups(export), head)
         return head
 
     def MOUNTPROC_EXPORTALL(self, call: Call) -> mnt.exportnode | None:
@@ -83,13 +86,20 @@ class _MountProcedures:
         if found is None:
             raise refuse(errno.ENOENT)
         export, names = found
-        if not export.admits(call.peer):
-            raise refuse(errno.EACCES)
+        who = export.visit(call.peer, call.principal)
         export.store.begin(changing=False)
         try:
-            return export, _walk(export, names, export.identity(call.principal))
+            return export, _walk(export, names, who)
         finally:
             export.store.commit()
+
+
+def _groups(export: Export) -> mnt.groupnode | None:
+    head = None
+    if export.groups != (EVERYBODY.text,):
+        for group in reversed(export.groups):
+            head = mnt.groupnode(group.encode("utf-8", "surrogateescape"), head)
+    return head
 
 
 def _walk(export: Export, names: list[bytes], who: Identity) -> Attributes:
@@ -124,6 +134,6 @@ class Mount2(_MountProcedures, mnt.MOUNTPROG_2_service):
         )
 
 
-def bindings(exports: Exports, rmtab: Rmtab) -> list[Binding]:
+def bindings(exports: Exports, rmtabs: Rmtabs) -> list[Binding]:
     """Both versions, as the dispatcher serves them."""
-    return [Binding(Mount1(exports, rmtab)), Binding(Mount2(exports, rmtab))]
+    return [Binding(Mount1(exports, rmtabs)), Binding(Mount2(exports, rmtabs))]

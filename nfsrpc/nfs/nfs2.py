@@ -13,18 +13,17 @@ from types import MappingProxyType
 from typing import Any
 
 from nfsrpc.protocols import nfs_prot as v2
-from nfsrpc.protocols.rpc_msg import auth_stat
 from nfsrpc.rpc.dispatch import Binding, Call, Drop, Encoded
-from nfsrpc.rpc.message import Rejected
 from nfsrpc.rpc.work import Work
 from nfsrpc.store import Attributes, Changes, Store, Ufid
 from nfsrpc.xdr import Procedure
 
 from .access import EXECUTE, READ, WRITE, demand, demand_read, demand_removal, demand_write, refuse
 from .changes import mode_without_set_ids, permitted
-from .exports import Export, Exports, Identity
+from .exports import Export, Exports
 from .fattr2 import MAX_SIZE, TRANSFER, UNSET, UNSET_SHORT, changes_of, fattr_of, statfs_of
 from .handles import SIZE, stale
+from .identity import Identity
 from .readdir2 import Pages
 from .status import PASSING, v2_status
 
@@ -77,24 +76,26 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
     def _reach(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
         """What a handle names, and whom the caller acts as there; checked for every call, not only at MNT."""
         export, node = self._exports.open(handle.data)
-        if not export.admits(call.peer):
-            raise refuse(errno.EACCES)
-        if not export.trusts(call.principal):
-            raise Rejected(auth_stat.AUTH_TOOWEAK)
-        return export, node, export.identity(call.principal)
+        peer = call.peer
+        who = export.known.get((peer.host, call.principal))
+        if who is None or peer.port >= who.ports:
+            who = export.admit(peer, call.principal)
+        return export, node, who
 
     def _reach_to_mount(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid]:
         """The same for what clients ask of an export's root before they know who calls (RFC 2623 §2.3.2)."""
         export, node = self._exports.open(handle.data)
         if node != export.root:
             return self._reach(handle, call)[:2]
-        if not export.admits(call.peer):
-            raise refuse(errno.EACCES)
+        peer = call.peer
+        who = export.known.get((peer.host, call.principal))
+        if who is None or peer.port >= who.ports:
+            export.visit(peer, call.principal)
         return export, node
 
     def _reach_to_change(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
         found = self._reach(handle, call)
-        if found[0].read_only:
+        if found[2].read_only:
             raise refuse(errno.EROFS)
         return found
 
@@ -135,7 +136,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         demand_read(before, who)
         data, attributes = store.read(node, arg.offset, min(arg.count, TRANSFER))
         length = len(data)
-        parts = (_NFS_OK, fattr_of(attributes, store.fsid), length.to_bytes(4), data, bytes(-length & 3))
+        parts = (_NFS_OK, fattr_of(attributes, export.fsid), length.to_bytes(4), data, bytes(-length & 3))
         return Encoded(b"".join(parts))
 
     def NFSPROC_WRITECACHE(self, call: Call) -> None:
@@ -314,12 +315,12 @@ def _ufid(node: Attributes) -> Ufid:
 
 def _attrstat(export: Export, node: Attributes) -> Encoded:
     """An attrstat of success, encoded."""
-    return Encoded(_NFS_OK + fattr_of(node, export.store.fsid))
+    return Encoded(_NFS_OK + fattr_of(node, export.fsid))
 
 
 def _diropres(export: Export, node: Attributes) -> Encoded:
     """A diropres of success, encoded."""
-    return Encoded(_NFS_OK + export.handle(_ufid(node)) + fattr_of(node, export.store.fsid))
+    return Encoded(_NFS_OK + export.handle(_ufid(node)) + fattr_of(node, export.fsid))
 
 
 def _directory(store: Store, node: Ufid) -> Attributes:

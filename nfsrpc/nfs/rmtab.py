@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -63,6 +63,36 @@ class Rmtab:
     def _write(self, text: bytes) -> None:
         os.pwrite(self._file, text, 0)
         os.ftruncate(self._file, len(text))
+
+
+class Rmtabs:
+    """The lists of all stores as one; `tables` has each under its store's fsid."""
+
+    def __init__(self, tables: Mapping[int, Rmtab]) -> None:
+        self._tables = tables
+
+    def rows(self) -> list[Mount]:
+        """All rows, oldest first within each store; not more than one list can have."""
+        return [row for table in self._tables.values() for row in table.rows()][-CAPACITY:]
+
+    def add(self, fsid: int, mount: Mount) -> None:
+        """Note a mount of the store with this fsid."""
+        self._tables[fsid].add(mount)
+
+    def remove(self, mount: Mount) -> None:
+        """Forget one mount."""
+        for table in self._tables.values():
+            table.remove(mount)
+
+    def remove_host(self, host: bytes) -> None:
+        """Forget every mount of one client, and of no other."""
+        for table in self._tables.values():
+            table.remove_host(host)
+
+    def close(self) -> None:
+        """Close every file."""
+        for table in self._tables.values():
+            table.close()
 
 
 def _row(line: str) -> Mount:

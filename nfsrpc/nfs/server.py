@@ -2,12 +2,13 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
+from nfsrpc.auth import Authenticator
 from nfsrpc.portmap.client import PORT as PORTMAP_PORT
 from nfsrpc.portmap.client import Registration
 from nfsrpc.portmap.entry import Registered, Transport
@@ -26,8 +27,10 @@ from nfsrpc.transport.tls import ServerTls
 
 from . import mount as mount_program
 from . import nfs2
-from .exports import Exports, ExportSpec
-from .rmtab import Rmtab
+from .export_ids import kept_ids
+from .export_spec import ExportSpec
+from .exports import Exports
+from .rmtab import Rmtab, Rmtabs
 from .security import SecurityOptions, authenticators
 
 _log = logging.getLogger(__name__)
@@ -73,37 +76,59 @@ class Options:
     tls: ServerTls | None = None
 
 
-class NfsServer:
-    """Serves `exports`, which name volumes by their paths.
+class Served(NamedTuple):
+    """What a worker has open."""
 
-    Everything that can be wrong with volumes, address and port raises in
-    `started`, before a call is taken: `NotAVolume`, `VolumeInUse`, `PortInUse`,
+    exports: Exports
+    stores: dict[str, Store]
+    rmtabs: Rmtabs
+
+    def close(self) -> None:
+        """Close it all."""
+        self.exports.close()
+        self.rmtabs.close()
+        for store in self.stores.values():
+            store.close()
+
+
+class NfsServer:
+    """Serves what `read` says: exports, which name volumes by their paths. It is called again at every reload.
+
+    Everything that can be wrong with exports, volumes, address and port raises in
+    `started`, before a call is taken: what `read` raises, `NotAVolume`, `VolumeInUse`, `PortInUse`,
     or the OSError of the address. What flavours of authentication need raises at once: see `authenticators`.
     """
 
-    def __init__(self, exports: Sequence[ExportSpec], options: Options) -> None:
-        self._exports = list(exports)
+    def __init__(self, read: Callable[[], Sequence[ExportSpec]], options: Options) -> None:
+        self._read = read
+        self._exports = list(read())
         self._options = options
         self._inheritance = Inheritance()
         self._registry = Registry(self._inheritance.take("registry"))
         self._inheritance.keep("registry", self._registry.fileno())
         self._statistics = Statistics(self._inheritance.take("portmap statistics"))
         self._inheritance.keep("portmap statistics", self._statistics.fileno())
-        wanted = frozenset[str]().union(*(export.security or () for export in self._exports))
-        self._flavors = authenticators(wanted, options.security)
+        self._security = _security(self._exports)
+        self._flavors = authenticators(self._security, options.security)
         self._locks: dict[str, VolumeLock] = {}
+        self._ids: dict[bytes, int] = {}
+        self._served: Served | None = None
+        self._server: Server | None = None
+
+    @property
+    def exports(self) -> Sequence[ExportSpec]:
+        """What is served now."""
+        return tuple(self._exports)
 
     @contextmanager
     def started(self) -> Iterator[tuple[Server, Place]]:
         """Volumes locked, sockets bound, port 111 settled; undone in reverse order at the end."""
         with ExitStack() as stack:
-            for path in sorted({export.volume for export in self._exports}):
-                name = f"lock of {path}"
-                lock = VolumeLock(path, inherited=self._inheritance.take(name))
-                self._locks[path] = stack.enter_context(lock)
-                self._inheritance.keep(name, lock.fileno())
-            self._tell_apart()
+            stack.callback(self._unlock)
+            self._locks = self._locked(self._exports)
+            self._ids = self._numbered(self._exports, self._locks)
             server, port111 = self._bound()
+            self._server = server
             stack.callback(server.close)
             reason = ""
             if port111 is Port111.TAKEN:
@@ -111,33 +136,88 @@ class NfsServer:
             self._fill_registry(server)
             yield server, Place(self._options.host, server.ports[0], port111, reason)
 
-    def _tell_apart(self) -> None:
-        """A volume and its copy have one fsid, and so one set of handles: they cannot be served together."""
-        paths: dict[int, str] = {}
-        for path, lock in self._locks.items():
-            with closing(Volume(path, lock)) as volume:
-                if volume.fsid in paths:
-                    raise VolumeError(path, f"it is a copy of {paths[volume.fsid]}; serve one of them")
-                paths[volume.fsid] = path
+    def reload(self) -> None:
+        """Serve what `read` says now, in turns that are made from here on.
+
+        OSError, ValueError or RpcError: something is wrong with it, and everything stays as it was.
+        """
+        exports = list(self._read())
+        locks = self._locked(exports)
+        try:
+            ids = self._numbered(exports, locks)
+            flavors = self._flavors_for(exports)
+        except BaseException:
+            for path in locks.keys() - self._locks.keys():
+                locks[path].release()
+            raise
+        for path in self._locks.keys() - locks.keys():
+            self._give_up(path)
+        self._exports, self._locks, self._ids, self._flavors = exports, locks, ids, flavors
+        for path, lock in locks.items():
+            self._inheritance.keep(_lock_name(path), lock.fileno())
+        if self._server is not None:
+            self._server.flavors = tuple(flavors)
+
+    def _locked(self, exports: Iterable[ExportSpec]) -> dict[str, VolumeLock]:
+        """The lock of every volume that is exported: those held already, and new ones."""
+        locks: dict[str, VolumeLock] = {}
+        with ExitStack() as stack:
+            for path in sorted({export.store for export in exports}):
+                held = self._locks.get(path)
+                if held is None:
+                    held = VolumeLock(path, inherited=self._inheritance.take(_lock_name(path)))
+                    stack.callback(held.release)
+                    self._inheritance.keep(_lock_name(path), held.fileno())
+                locks[path] = held
+            _tell_apart(locks)
+            stack.pop_all()
+        return locks
+
+    def _numbered(self, exports: Iterable[ExportSpec], locks: Iterable[str]) -> dict[bytes, int]:
+        """The id of every export, as its store keeps it."""
+        exports = list(exports)
+        ids: dict[bytes, int] = {}
+        for path in locks:
+            ids |= kept_ids(path, [export.key for export in exports if export.store == path])
+        return ids
+
+    def _flavors_for(self, exports: Iterable[ExportSpec]) -> list[Authenticator]:
+        """The flavours there are, which know their callers, and those that are wanted besides."""
+        wanted = _security(exports) - self._security
+        present = {flavor.flavor for flavor in self._flavors}
+        new = [flavor for flavor in authenticators(wanted, self._options.security) if flavor.flavor not in present]
+        self._security |= wanted
+        return [*self._flavors, *new]
+
+    def _give_up(self, path: str) -> None:
+        """Close a volume that is served no more; workers that still have it hold its lock until they end."""
+        if self._served is not None:
+            self._served.stores.pop(path).close()
+        self._inheritance.drop(_lock_name(path))
+        self._locks[path].release()
+
+    def _unlock(self) -> None:
+        for lock in self._locks.values():
+            lock.release()
 
     def _bound(self) -> tuple[Server, Port111]:
         """The server on its own port, and on 111 as well where that is wanted and possible."""
         options = self._options
         main = (options.host, options.port)
         if options.port == PORTMAP_PORT:
-            return self._server([main]), Port111.OWN
+            return self._serving([main]), Port111.OWN
         if not options.portmap:
-            return self._server([main]), Port111.UNUSED
+            return self._serving([main]), Port111.UNUSED
         try:
-            return self._server([main, (options.host, PORTMAP_PORT)]), Port111.OWN
+            return self._serving([main, (options.host, PORTMAP_PORT)]), Port111.OWN
         except PortInUse as error:
             if error.port != PORTMAP_PORT:
                 raise
-            return self._server([main]), Port111.TAKEN
+            return self._serving([main]), Port111.TAKEN
         except PermissionError:
-            return self._server([main]), Port111.FORBIDDEN
+            return self._serving([main]), Port111.FORBIDDEN
 
-    def _server(self, addresses: list[tuple[str, int]]) -> Server:
+    def _serving(self, addresses: list[tuple[str, int]]) -> Server:
         return Server(
             self._bindings,
             addresses,
@@ -169,18 +249,38 @@ class NfsServer:
     def _bindings(self) -> Iterable[Binding]:
         """What one worker serves; runs in that worker's process."""
         stores: dict[str, Store] = {path: Volume(path, lock) for path, lock in self._locks.items()}
-        exports = Exports(self._exports, stores)
-        rmtab = Rmtab(os.path.join(self._exports[0].volume, RMTAB))
+        rmtabs = Rmtabs({store.fsid: Rmtab(os.path.join(path, RMTAB)) for path, store in stores.items()})
+        before, self._served = self._served, Served(Exports(self._exports, stores, self._ids), stores, rmtabs)
+        if before is not None:
+            before.close()
+        exports = self._served.exports
         return [
-            *self._protected([nfs2.binding(exports), *mount_program.bindings(exports, rmtab)]),
+            *self._protected([nfs2.binding(exports), *mount_program.bindings(exports, rmtabs)]),
             *Mapper(self._registry, self._statistics).bindings(),
         ]
-
 
     def _protected(self, bindings: Iterable[Binding]) -> Iterable[Binding]:
         """As --tls says. The portmapper is not among them: who looks for a service does not know yet what it wants."""
         tls = self._options.tls
         return [replace(binding, tls_required=tls is not None and tls.required) for binding in bindings]
+
+
+def _lock_name(path: str) -> str:
+    return f"lock of {path}"
+
+
+def _security(exports: Iterable[ExportSpec]) -> frozenset[str]:
+    return frozenset[str]().union(*(export.security for export in exports))
+
+
+def _tell_apart(locks: Mapping[str, VolumeLock]) -> None:
+    """A volume and its copy have one fsid, and so one set of handles: they cannot be served together."""
+    paths: dict[int, str] = {}
+    for path, lock in locks.items():
+        with closing(Volume(path, lock)) as volume:
+            if volume.fsid in paths:
+                raise VolumeError(path, f"it is a copy of {paths[volume.fsid]}; serve one of them")
+            paths[volume.fsid] = path
 
 
 def _lines(port: int) -> list[Registered]:

@@ -49,6 +49,10 @@ class Inheritance:
         """Pass `descriptor` on to a successor as `name`."""
         self._kept[name] = descriptor
 
+    def drop(self, name: str) -> None:
+        """Pass what is called `name` on no more."""
+        self._kept.pop(name, None)
+
     def take_over(self) -> None:
         """Tell the predecessor, if there is one, that calls are answered here from now on."""
         if self._predecessor is not None:

@@ -54,7 +54,8 @@ class Server:
         self._inheritance.keep(name, self.counters.fileno())
         self._make_bindings = make_bindings
         self._limits = limits
-        self._flavors = tuple((NoneAuthenticator(), SysAuthenticator()) if flavors is None else flavors)
+        self.flavors = tuple((NoneAuthenticator(), SysAuthenticator()) if flavors is None else flavors)
+        """The flavours taken; another tuple is for turns that are made from then on."""
         self._workers = workers
         self._endpoints: list[list[Endpoint]] = []
         try:
@@ -87,7 +88,7 @@ class Server:
 
     def _turn(self, worker: int) -> Turn:
         recorder = self.counters.recorder(worker)
-        return Dispatcher(self._make_bindings(), self._flavors, self._limits, recorder).turn
+        return Dispatcher(self._make_bindings(), self.flavors, self._limits, recorder).turn
 
     def _loop(self, worker: int, turn: Turn) -> Loop:
         return Loop(

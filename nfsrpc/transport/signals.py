@@ -22,6 +22,8 @@ class Signals:
 
     def __enter__(self) -> "Signals":
         self._previous = {number: signal.signal(number, self._note) for number in self._numbers}
+        # Whoever runs us may have made them wait for their handlers.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
         return self
 
     def _note(self, number: int, _frame: FrameType | None) -> None:

@@ -9,8 +9,13 @@ import pytest
 
 from nfsrpc.auth import NoneAuthenticator, NoneCredential, SysAuthenticator, SysCredential
 from nfsrpc.nfs import mount, nfs2
-from nfsrpc.nfs.exports import Exports, ExportSpec
-from nfsrpc.nfs.rmtab import Rmtab
+from nfsrpc.nfs.clients import EVERYBODY
+from nfsrpc.nfs.export_options import Access, ExportOptions
+from nfsrpc.nfs.export_spec import ANYBODY, ExportSpec, Rule
+from nfsrpc.nfs.exports import Exports
+from nfsrpc.nfs.exports_file import parse_exports
+from nfsrpc.nfs.hostnames import HostNames
+from nfsrpc.nfs.rmtab import Rmtab, Rmtabs
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.rpc.dispatch import Dispatcher, Peer
@@ -54,20 +59,20 @@ class MemoryCaller:
 class Site:
     """A served volume in this process."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
+    def __init__(self, path: Path, rules: tuple[Rule, ...], names: HostNames | None = None) -> None:
         self.path = path
-        self.options = options
+        self.spec = ExportSpec(b"/vol", str(path), rules)
+        self.names = names
         self.xids = count(0x10000)
         self.lock = VolumeLock(path)
         self.open()
 
     def open(self) -> None:
         self.volume = Volume(self.path, self.lock)
-        spec = ExportSpec(b"/vol", str(self.path), **self.options)
-        self.exports = Exports([spec], {str(self.path): self.volume})
+        self.exports = Exports([self.spec], {str(self.path): self.volume}, names=self.names)
         self.rmtab = Rmtab(str(self.path / "rmtab"))
         self.dispatcher = Dispatcher(
-            [nfs2.binding(self.exports), *mount.bindings(self.exports, self.rmtab)],
+            [nfs2.binding(self.exports), *mount.bindings(self.exports, Rmtabs({self.volume.fsid: self.rmtab}))],
             [NoneAuthenticator(), SysAuthenticator()],
         )
         (export,) = self.exports
@@ -84,25 +89,32 @@ class Site:
         self.rmtab.close()
         self.lock.release()
 
-    def caller(self, uid: int | None = 0, gid: int = 0, gids: tuple[int, ...] = (), port: int = 700) -> MemoryCaller:
+    def caller(
+        self, uid: int | None = 0, gid: int = 0, gids: tuple[int, ...] = (), port: int = 700, host: str = "127.0.0.1"
+    ) -> MemoryCaller:
         credential = NoneCredential() if uid is None else SysCredential(uid, gid, gids, b"client")
-        return MemoryCaller(self.dispatcher, credential, Peer("127.0.0.1", port, "udp"), self.xids)
+        return MemoryCaller(self.dispatcher, credential, Peer(host, port, "udp"), self.xids)
 
     def nfs(self, *identity: Any, **more: Any) -> v2.NFS_PROGRAM_2_client:
         return v2.NFS_PROGRAM_2_client(self.caller(*identity, **more))
 
-    def mount(self, *identity: Any) -> mnt.MOUNTPROG_1_client:
-        return mnt.MOUNTPROG_1_client(self.caller(*identity))
+    def mount(self, *identity: Any, **more: Any) -> mnt.MOUNTPROG_1_client:
+        return mnt.MOUNTPROG_1_client(self.caller(*identity, **more))
 
 
 @pytest.fixture
 def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Makes a volume with root-owned top directory of mode 0777, and serves it with the given export options."""
+    """Makes a volume with root-owned top directory of mode 0777, and serves it to everybody with these fields of
+    `Access`, or as an exports line says."""
     sites = []
 
-    def make(name: str = "vol", **options: Any) -> Site:
+    def make(name: str = "vol", line: str | None = None, names: HostNames | None = None, **options: bool) -> Site:
         make_volume(tmp_path / name, uid=0, gid=0, mode=0o777)
-        sites.append(Site(tmp_path / name, **options))
+        access = Access(**{**dict.fromkeys(Access._fields, False), **options})
+        rules = (Rule(EVERYBODY, ExportOptions(by_security=dict.fromkeys(ANYBODY, access))),)
+        if line is not None:
+            rules = parse_exports(f"/vol {line}").exports[0].rules
+        sites.append(Site(tmp_path / name, rules, names))
         return sites[-1]
 
     yield make

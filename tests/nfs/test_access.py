@@ -8,7 +8,7 @@ from nfs2_calls import create, getattr_, lookup, made, mkdir, read, setattr_, wh
 from nfsrpc.auth import Principal
 from nfsrpc.nfs.access import EXECUTE, READ, WRITE, allowed
 from nfsrpc.nfs.changes import TOUCH_WINDOW, permitted
-from nfsrpc.nfs.exports import Identity, Squash
+from nfsrpc.nfs.identity import Identity, Squash
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
 from nfsrpc.store import Attributes, Changes
@@ -139,7 +139,7 @@ def test_sticky_directory(site):
 
 
 def test_root_squash_takes_root_away(make_site):
-    site = make_site(squash=Squash(root=True))
+    site = make_site(root_squash=True)
     root = site.nfs(0)
     found = getattr_(root, made(root, site.root, b"f"))
     assert (found.uid, found.gid) == (65534, 65534)

@@ -5,7 +5,8 @@ import errno
 import pytest
 from nfs2_calls import made, mkdir, setattr_, where
 
-from nfsrpc.nfs.exports import export_numbers, normal_path
+from nfsrpc.nfs.export_ids import export_ids
+from nfsrpc.nfs.paths import normal_path
 from nfsrpc.nfs.rmtab import CAPACITY, Mount, Rmtab
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
@@ -132,9 +133,9 @@ def test_rmtab_is_bounded_and_keeps_odd_names(tmp_path):
     table.close()
 
 
-def test_export_numbers_depend_on_the_path_alone():
-    alone = export_numbers([b"/a"])[b"/a"]
-    among = export_numbers([b"/z", b"/a", b"/b"])
+def test_export_ids_depend_on_the_path_alone():
+    alone = export_ids([b"/a"])[b"/a"]
+    among = export_ids([b"/z", b"/a", b"/b"])
     assert among[b"/a"] == alone
-    many = export_numbers(b"/%d" % n for n in range(2000))
+    many = export_ids(b"/%d" % n for n in range(2000))
     assert len(set(many.values())) == 2000

@@ -7,8 +7,11 @@ import pytest
 from nfsrpc.auth import Accept, NoneAuthenticator, NoneCredential, Principal, SysAuthenticator, SysCredential
 from nfsrpc.nfs import mount as mount_program
 from nfsrpc.nfs import nfs2
-from nfsrpc.nfs.exports import Exports, ExportSpec
-from nfsrpc.nfs.rmtab import Rmtab
+from nfsrpc.nfs.clients import EVERYBODY
+from nfsrpc.nfs.export_options import Access, ExportOptions
+from nfsrpc.nfs.export_spec import ExportSpec, Rule
+from nfsrpc.nfs.exports import Exports
+from nfsrpc.nfs.rmtab import Rmtab, Rmtabs
 from nfsrpc.nfs.security import BadSecurity, parse_security
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
@@ -42,13 +45,14 @@ CREDENTIALS = {
 class Site:
     def __init__(self, path, lock: VolumeLock, security: str) -> None:
         volume = Volume(str(path), lock)
-        spec = ExportSpec(b"/v", str(path), security=parse_security(security))
+        access = dict.fromkeys(parse_security(security), Access(False, False, False, False))
+        spec = ExportSpec(b"/v", str(path), (Rule(EVERYBODY, ExportOptions(by_security=access)),))
         exports = Exports([spec], {str(path): volume})
         (export,) = exports
         self.root = v2.nfs_fh(export.handle(volume.root))
-        rmtab = Rmtab(str(path / "rmtab"))
+        rmtabs = Rmtabs({volume.fsid: Rmtab(str(path / "rmtab"))})
         flavors = [NoneAuthenticator(), SysAuthenticator(), Strong()]
-        self.dispatcher = Dispatcher([nfs2.binding(exports), *mount_program.bindings(exports, rmtab)], flavors)
+        self.dispatcher = Dispatcher([nfs2.binding(exports), *mount_program.bindings(exports, rmtabs)], flavors)
         self.xid = 0
 
     def call(self, name: str, procedure, *args) -> bytes:
