@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from nfsrpc.client.mount import MountService
 
 from nfsrpc.auth import SysCredential
+from nfsrpc.client.mountd import MountService
 from nfsrpc.client.nfs2 import Nfs2
 from nfsrpc.store.volume import make_volume
 from nfsrpc.transport.client_tcp import connect_tcp
