@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from nfsrpc.protocols import mount, nfs_prot, portmap, rpcb_prot
 from nfsrpc.rpc.dispatch import Binding
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.store import Store
-from nfsrpc.store.volume import Volume, VolumeError, VolumeLock
+from nfsrpc.store.volume import Volume, VolumeError, VolumeInUse, VolumeLock
 from nfsrpc.transport import PortInUse, Server
 from nfsrpc.transport.inheritance import Inheritance
 from nfsrpc.transport.tls import ServerTls
@@ -43,6 +44,8 @@ PROGRAMS = (
 """What is served besides the portmapper, as (program, version)."""
 
 RMTAB = "rmtab"
+_LEAVING = 10.0
+"""Seconds that workers have to leave before a volume that they had is taken for somebody else's."""
 
 
 class Port111(Enum):
@@ -111,6 +114,7 @@ class NfsServer:
         self._security = _security(self._exports)
         self._flavors = authenticators(self._security, options.security)
         self._locks: dict[str, VolumeLock] = {}
+        self._given_up: set[str] = set()
         self._ids: dict[bytes, int] = {}
         self._served: Served | None = None
         self._server: Server | None = None
@@ -165,13 +169,25 @@ class NfsServer:
             for path in sorted({export.store for export in exports}):
                 held = self._locks.get(path)
                 if held is None:
-                    held = VolumeLock(path, inherited=self._inheritance.take(_lock_name(path)))
+                    held = self._taken(path)
                     stack.callback(held.release)
                     self._inheritance.keep(_lock_name(path), held.fileno())
                 locks[path] = held
             _tell_apart(locks)
             stack.pop_all()
         return locks
+
+    def _taken(self, path: str) -> VolumeLock:
+        """The lock of a volume. Workers that are leaving may still have one that was given up a moment ago."""
+        inherited = self._inheritance.take(_lock_name(path)) if path not in self._given_up else None
+        deadline = time.monotonic() + (_LEAVING if path in self._given_up else 0)
+        while True:
+            try:
+                return VolumeLock(path, inherited=inherited)
+            except VolumeInUse:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LEAVING / 500)
 
     def _numbered(self, exports: Iterable[ExportSpec], locks: Iterable[str]) -> dict[bytes, int]:
         """The id of every export, as its store keeps it."""
@@ -194,6 +210,7 @@ class NfsServer:
         if self._served is not None:
             self._served.stores.pop(path).close()
         self._inheritance.drop(_lock_name(path))
+        self._given_up.add(path)
         self._locks[path].release()
 
     def _unlock(self) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -198,7 +197,7 @@ def test_reloading_leaves_nothing_open(serve: Callable[..., Server], tmp_path: P
         until(lambda: server.exports()[1:] == [os.fsencode(tmp_path / name)])
         return len(list(folder.iterdir()))
 
-    shutil.copytree(tmp_path / "b", tmp_path / "c")
+    make_volume(tmp_path / "c")
     reloaded("b")
     first = reloaded("c")
     assert max(reloaded(name) for name in ("b", "c") * 3) <= first + 1
