@@ -20,6 +20,7 @@ _PROTOCOLS = (b"rpc", b"nfs", b"mount", b"portmap")
 AS_RPC = [
     argument for port in (111, 2049) for proto in ("tcp", "udp") for argument in ("-d", f"{proto}.port=={port},rpc")
 ]
+ALL_PROGRAMS = ["-o", "rpc.dissect_unknown_programs:TRUE"]
 SNIFF = Path(__file__).parents[1] / "interop" / "guest" / "sniff.py"
 
 
@@ -42,7 +43,7 @@ def tshark(path: Path, display_filter: str, *fields: str) -> list[str]:
     """One line for each packet that the filter lets through, the fields separated by tabs."""
     columns = [argument for name in fields for argument in ("-e", name)]
     done = subprocess.run(
-        ["tshark", "-n", "-r", str(path), *AS_RPC, "-Y", display_filter, "-T", "fields", *columns],
+        ["tshark", "-n", "-r", str(path), *AS_RPC, *ALL_PROGRAMS, "-Y", display_filter, "-T", "fields", *columns],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -62,7 +63,7 @@ def tshark_messages(path: Path) -> list[Told]:
     found: list[Told] = []
     inside = False
     # Two processors put the segments of one stream into the capture, not always in their order.
-    wanted = [*AS_RPC, "-o", "rpc.dissect_unknown_programs:TRUE", "-o", "tcp.reassemble_out_of_order:TRUE"]
+    wanted = [*AS_RPC, *ALL_PROGRAMS, "-o", "tcp.reassemble_out_of_order:TRUE"]
     command = ["tshark", "-n", "-r", str(path), *wanted, "-Y", "rpc", "-T", "pdml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         for line in process.stdout:
