@@ -23,6 +23,8 @@ _OPTIONS = (
     click.option("--all-squash/--no-all-squash", default=False, help="Let everybody act as nobody."),
     click.option("--anonuid", default=NOBODY, show_default=True, type=_ID, help="nobody's uid."),
     click.option("--anongid", default=NOBODY, show_default=True, type=_ID, help="nobody's gid."),
+    click.option("--sync/--async", default=True, help="Answer changes when they are on stable storage, or before: then "
+                 "a power cut can take the latest that clients were told are safe."),
     click.option("--sec", "security", metavar="NAME[:NAME...]", help="Take only callers who are known in one of these "
                  "ways: sys, krb5, krb5i, krb5p, dh, none. Others can mount, no more."),
 )  # fmt: skip
@@ -39,6 +41,7 @@ class ExportFlags:
     all_squash: bool
     anonuid: int
     anongid: int
+    sync: bool
     security: str | None
     given: tuple[str, ...] = ()
 
@@ -46,7 +49,8 @@ class ExportFlags:
         """The same as rules of an export. Raises click.UsageError for what cannot be."""
         access = Access(self.read_only, self.secure, self.root_squash, self.all_squash)
         names = ANYBODY if self.security is None else sorted(_security(self.security))
-        options = ExportOptions(access, dict.fromkeys(names, access), frozenset(), self.anonuid, self.anongid)
+        terms = dict.fromkeys(names, access)
+        options = ExportOptions(access, terms, frozenset(), self.anonuid, self.anongid, self.sync)
         clients = [_client(text) for text in self.clients] or [EVERYBODY]
         return tuple(Rule(client, options) for client in clients)
 

@@ -18,6 +18,7 @@ from nfsrpc.auth.gss_library import GssFailed
 from nfsrpc.auth.idmap import BadMapping
 from nfsrpc.nfs.clients import EVERYBODY
 from nfsrpc.nfs.export_ids import TooManyExports
+from nfsrpc.nfs.export_options import ASYNC_RISK
 from nfsrpc.nfs.export_spec import ExportSpec
 from nfsrpc.nfs.exports_file import BadExports, Remark, read_exports
 from nfsrpc.nfs.exports_lexer import Place as FilePlace
@@ -258,7 +259,7 @@ def _terms(export: ExportSpec) -> str:
             "root may do everything"
         )
         told.append(f"{'' if client == EVERYBODY else f'{client.text}: '}{access}, {root}")
-    return "; ".join(told)
+    return "; ".join(told) + ("" if export.sync else f"; asynchronous: {ASYNC_RISK}")
 
 
 def _port111_advice(place: Place) -> str:

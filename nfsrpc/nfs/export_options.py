@@ -167,6 +167,7 @@ _VALUED: Mapping[str, Callable[[ExportOptions, str], ExportOptions]] = MappingPr
     "sec": ExportOptions.with_security,
     "xprtsec": _transports,
 })
+ASYNC_RISK = "a power cut can take the latest changes that clients were told are safe"
 _SYNC: Mapping[str, bool] = MappingProxyType({"sync": True, "async": False})
 
 
@@ -183,7 +184,7 @@ def with_option(options: ExportOptions, word: str) -> tuple[ExportOptions, str |
         key, setting = _ACCESS[name]
         return options.with_access(**{key: setting}), None
     if not equals and name in _SYNC:
-        return replace(options, sync=_SYNC[name]), None if _SYNC[name] else "async changes nothing here: all is sync"
+        return replace(options, sync=_SYNC[name]), None if _SYNC[name] else f"async: {ASYNC_RISK}"
     if equals and name in _VALUED:
         return _VALUED[name](options, value), None
     if name in IDLE:

@@ -40,7 +40,7 @@ class ExportSpec:
 
     @property
     def sync(self) -> bool:
-        """Whether changes are answered only when they are on stable storage: if any client is to have it so."""
+        """Whether changes are answered when they are on stable storage: they are if any client is to have it so."""
         return any(rule.options.sync for rule in self.rules)
 
     @property

@@ -59,6 +59,7 @@ def parse_exports(text: str, path: str = "exports", resolve: Resolve = addresses
     for entry in entries(text):
         reader.take(entry)
     reader.demand_one_fsid_each()
+    reader.remark_mixed_sync()
     if reader.errors:
         raise BadExports(path, sorted(reader.errors))
     exports = [ExportSpec(name, os.fsdecode(name), tuple(rules)) for name, rules in reader.rules.items()]
@@ -171,3 +172,9 @@ class _Reader:
                 if other != path:
                     first = f"{os.fsdecode(other)} in line {self._places[other].line}"
                     self.errors.append(Remark(place, f"fsid={fsid} is that of {first}; give it another"))
+
+    def remark_mixed_sync(self) -> None:
+        """Clients of one path cannot differ in this: the files are the same."""
+        for path, rules in self.rules.items():
+            if len({rule.options.sync for rule in rules}) > 1:
+                self.remarks.append(Remark(self._places[path], "async for some of its clients only: all are sync"))

@@ -1,4 +1,4 @@
-"""An NFS server put together: volumes, exports, the three programs, and port 111."""
+"""An NFS server put together: volumes, exports, the programs, and port 111."""
 
 import logging
 import os
@@ -18,6 +18,7 @@ from nfsrpc.portmap.registry import Registry
 from nfsrpc.portmap.service import Mapper
 from nfsrpc.portmap.statistics import Statistics
 from nfsrpc.protocols import mount, nfs_prot, portmap, rpcb_prot
+from nfsrpc.protocols import rquota as rquota_prot
 from nfsrpc.rpc.dispatch import Binding
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.store import Store
@@ -27,7 +28,7 @@ from nfsrpc.transport.inheritance import Inheritance
 from nfsrpc.transport.tls import ServerTls
 
 from . import mount as mount_program
-from . import nfs2
+from . import nfs2, rquota
 from .export_ids import kept_ids
 from .export_spec import ExportSpec
 from .exports import Exports
@@ -40,6 +41,8 @@ PROGRAMS = (
     (mount.MOUNTPROG, mount.MOUNTVERS),
     (mount.MOUNTPROG, mount.MOUNTVERS_POSIX),
     (nfs_prot.NFS_PROGRAM, nfs_prot.NFS_VERSION),
+    (rquota_prot.RQUOTAPROG, rquota_prot.RQUOTAVERS),
+    (rquota_prot.RQUOTAPROG, rquota_prot.EXT_RQUOTAVERS),
 )
 """What is served besides the portmapper, as (program, version)."""
 
@@ -265,14 +268,19 @@ class NfsServer:
 
     def _bindings(self) -> Iterable[Binding]:
         """What one worker serves; runs in that worker's process."""
-        stores: dict[str, Store] = {path: Volume(path, lock) for path, lock in self._locks.items()}
+        synchronous = {export.store for export in self._exports if export.sync}
+        stores: dict[str, Store] = {
+            path: Volume(path, lock, asynchronous=path not in synchronous) for path, lock in self._locks.items()
+        }
         rmtabs = Rmtabs({store.fsid: Rmtab(os.path.join(path, RMTAB)) for path, store in stores.items()})
         before, self._served = self._served, Served(Exports(self._exports, stores, self._ids), stores, rmtabs)
         if before is not None:
             before.close()
         exports = self._served.exports
         return [
-            *self._protected([nfs2.binding(exports), *mount_program.bindings(exports, rmtabs)]),
+            *self._protected(
+                [nfs2.binding(exports), *mount_program.bindings(exports, rmtabs), *rquota.bindings(exports)]
+            ),
             *Mapper(self._registry, self._statistics).bindings(),
         ]
 

@@ -16,7 +16,7 @@ from click.testing import Result
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.client.mountd import MountService
-from nfsrpc.client.nfs2 import Nfs2
+from nfsrpc.client.nfs2 import Nfs2, attributes_to_set
 from nfsrpc.store.volume import make_volume
 from nfsrpc.transport.client_tcp import connect_tcp
 
@@ -201,6 +201,24 @@ def test_reloading_leaves_nothing_open(serve: Callable[..., Server], tmp_path: P
     reloaded("b")
     first = reloaded("c")
     assert max(reloaded(name) for name in ("b", "c") * 3) <= first + 1
+
+
+@pytest.mark.parametrize(("options", "asynchronous"), [("async", True), ("sync", False)])
+def test_async_is_said_aloud_and_reaches_the_volume(
+    serve: Callable[..., Server], tmp_path: Path, options: str, asynchronous: bool
+) -> None:
+    server = serve(f"{tmp_path / 'a'} *(rw,insecure,no_root_squash,{options})\n")
+    assert ("a power cut can take" in server.log()) is asynchronous
+    with connect_tcp("127.0.0.1", server.port, credential=SysCredential()) as client:
+        root = MountService(client).mnt(os.fsencode(tmp_path / "a"))
+        file, _ = Nfs2(client).create(root, b"f", attributes_to_set(mode=0o600))
+        Nfs2(client).write(file, 0, b"x" * 8192)
+    assert (behind(server.process.pid) > 0) is asynchronous
+
+
+def behind(pid: int) -> int:
+    """Threads of a server that sync behind the replies."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir())) - 1
 
 
 def test_who_is_not_let_in(serve: Callable[..., Server], tmp_path: Path) -> None:

@@ -264,16 +264,21 @@ def kernel_client(guest_boots: None, tmp_path: Path) -> KernelClient:
 
 
 class CBuilder:
-    """Compiles C beside what rpcgen makes of one of our .x files, against libtirpc."""
+    """Compiles C beside what rpcgen makes of one of our .x files, or of the system's, against libtirpc."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def build(self, spec: str, source: Path | str, *parts: str) -> Path:
-        """The program of `source` (a path, or C text) and the given outputs of rpcgen: "xdr", "clnt", "svc"."""
+    def build(self, spec: str | Path, source: Path | str, *parts: str) -> Path:
+        """The program of `source` (a path, or C text) and the given outputs of rpcgen: "xdr", "clnt", "svc".
+
+        `spec` is the name of a file of ours, or the path of any.
+        """
+        file = spec if isinstance(spec, Path) else SPECS / f"{spec}.x"
+        spec = file.stem
         text = source.read_text() if isinstance(source, Path) else source
         directory = Path(tempfile.mkdtemp(dir=self._directory))
-        shutil.copy(SPECS / f"{spec}.x", directory)
+        shutil.copy(file, directory)
         (directory / "program.c").write_text(text)
         made = {"xdr": "-c", "clnt": "-l", "svc": "-m"}
         self._run(directory, "rpcgen", "-C", "-h", "-o", f"{spec}.h", f"{spec}.x")

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 from sniffing import sniffed, tshark
 
-NFS, MOUNT, PORTMAP = 100003, 100005, 100000
-PROGRAMS = (NFS, 2), (MOUNT, 1), (MOUNT, 2), (PORTMAP, 2), (PORTMAP, 3), (PORTMAP, 4)
+NFS, MOUNT, PORTMAP, RQUOTA = 100003, 100005, 100000, 100011
+PROGRAMS = (NFS, 2), (MOUNT, 1), (MOUNT, 2), (RQUOTA, 1), (RQUOTA, 2), (PORTMAP, 2), (PORTMAP, 3), (PORTMAP, 4)
 EVERYWHERE = {(program, version, t) for program, version in PROGRAMS for t in ("udp", "tcp")}
 MOUNT_ONCE = """
 import socket, struct, sys
@@ -50,7 +50,7 @@ def test_rpcinfo_lists_what_we_serve(namespace, sun_server):
 
 
 @pytest.mark.parametrize(("option", "proto"), [("-u", "udp"), ("-t", "tcp")])
-@pytest.mark.parametrize(("program", "versions"), [(NFS, [2]), (MOUNT, [1, 2]), (PORTMAP, [2, 3, 4])])
+@pytest.mark.parametrize(("program", "versions"), [(NFS, [2]), (MOUNT, [1, 2]), (RQUOTA, [1, 2]), (PORTMAP, [2, 3, 4])])
 def test_rpcinfo_calls_procedure_0(namespace, sun_server, option, proto, program, versions):
     """Without a version rpcinfo learns the range from PROG_MISMATCH and then calls each one."""
     done = namespace.run("rpcinfo", option, "127.0.0.1", str(program))

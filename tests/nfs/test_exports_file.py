@@ -128,7 +128,7 @@ def test_values(words, field, value):
     assert getattr(options(words), field) == value
 
 
-@pytest.mark.parametrize("word", ["async", *IDLE, "mountpoint=/mnt", "mp=/mnt", "refer=/a@b", "squash_uids=0-15,20"])
+@pytest.mark.parametrize("word", [*IDLE, "mountpoint=/mnt", "mp=/mnt", "refer=/a@b", "squash_uids=0-15,20"])
 def test_words_that_mean_nothing_here_are_remarked_once(word):
     exports, remarks = parse(f"/a sun({word},rw) vax.lab({word})\n/b sun({word})")
     assert [remark.place for remark in remarks] == [(1, 8)]
@@ -141,6 +141,7 @@ REMARKS = {
     "/a (ro)": ("1:4", "write *(ro)"),
     "/a sun (rw)": ("1:8", "a blank parts 'sun' from its options: these are for everybody; write sun(rw)"),
     "/a sun(ro) sun(rw)": ("1:12", "sun is named before for this path"),
+    "/a sun(async)": ("1:8", "async: a power cut can take the latest changes"),
     "/a nowhere(rw)": ("1:4", "no address of nowhere is known (no such host); nobody matches"),
     "/a 192.168.1.*": ("1:4", "write a network, as in 192.168.1.0/24"),
     "/a 10.1.2.3/8": ("1:4", "is the whole network 10.0.0.0/8"),
@@ -200,6 +201,13 @@ def test_errors_say_where_and_why(text, error):
     place, words = error
     assert str(caught.value).startswith(f"exports:{place}: ")
     assert words in str(caught.value)
+
+
+def test_async_for_some_is_sync_for_all():
+    (export,), remarks = parse("/a sun(async) vax.lab(sync)")
+    assert export.sync
+    assert "all are sync" in str(remarks[0])
+    assert not parse("/a -async sun vax.lab").exports[0].sync
 
 
 def test_everything_that_is_wrong_is_told():
