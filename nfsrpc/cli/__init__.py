@@ -26,6 +26,7 @@ _COMMANDS = {
     "ls": "List a remote directory.",
     "get": "Copy a remote file to here.",
     "put": "Copy a file to a server.",
+    "mount": "Show a remote directory as a file system of this machine.",
     "keygen": "Make a pair of keys for AUTH_DH.",
     "keyserv": "Hold users' secret keys for AUTH_DH.",
     "keylogin": "Hand your secret key to the keyserv.",

@@ -55,6 +55,10 @@ class Mount:
             self._client.close()
             self._site.leave()
 
+    def abandon(self) -> None:
+        """End at once: calls that wait for a silent server fail, and what it has not got is lost. For any thread."""
+        self._client.close()
+
     def __enter__(self) -> Self:
         return self
 
