@@ -282,6 +282,18 @@ KEY2 = {
     10: (keybuf, sealed),
 }
 
+# --- Sun's rquota.x, <rpcsvc/rquota.h>: quotas
+
+quota = Struct(
+    "bsize" / integer, "active" / boolean, "bhardlimit" / word, "bsoftlimit" / word, "curblocks" / word,
+    "fhardlimit" / word, "fsoftlimit" / word, "curfiles" / word, "btimeleft" / word, "ftimeleft" / word,
+)  # fmt: skip
+quota_result = Struct("status" / one_of(1, 2, 3), "quota" / If(this.status == 1, quota))
+old_question = Struct("path" / path, "uid" / integer)
+new_question = Struct("path" / path, "type" / integer, "id" / integer)
+QUOTA1 = {1: (old_question, quota_result), 2: (old_question, quota_result)}
+QUOTA2 = {1: (new_question, quota_result), 2: (new_question, quota_result)}
+
 # --- the file service of the RPC textbooks (README, tutorial)
 
 FILES2 = {
@@ -297,6 +309,8 @@ PROGRAMS = {
     (100000, 4): RPCBIND4,
     (100029, 1): KEY1,
     (100029, 2): KEY2,
+    (100011, 1): QUOTA1,
+    (100011, 2): QUOTA2,
     (9999, 2): FILES2,
 }
 

@@ -39,9 +39,13 @@ def run(file: str, text: str, tests: Sequence[str]) -> int:
     """Replace, and run: pytest's exit status, of the first tests that fail. For a process of its own."""
     module = file.removesuffix(".py").replace("/", ".")
     sys.meta_path.insert(0, Finder(module, str(Path(file).resolve()), text))
-    options = ["-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", "--timeout", "100"]
+    # Were assertions rewritten, pytest would find the modules of distributions with a plugin before we do, ours too.
+    options = ["--assert=plain", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", "--timeout", "100"]
     # One after the other: most mutants die at once, and need not wait until the rest is collected.
-    return next((code for test in tests if (code := int(pytest.main([*options, test])))), 0)
+    code = next((code for test in tests if (code := int(pytest.main([*options, test])))), 0)
+    if code == 0 and not isinstance(sys.modules[module].__loader__, Replacement):
+        raise RuntimeError(f"{module} was not replaced")
+    return code
 
 
 def main() -> int:
