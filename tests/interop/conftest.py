@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from realm_fixtures import realm, running_realm
+
+__all__ = ["realm", "running_realm"]  # fixtures that are made elsewhere
 
 REPO = Path(__file__).resolve().parents[2]
 SPECS = REPO / "xdr_specs"
