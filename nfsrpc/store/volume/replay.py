@@ -3,7 +3,8 @@
 Each client has a range of places, which its entries take in the order they are
 made: what is added goes to one end of the range and what has to go leaves at
 the other. Entries go when they are older than the lifetime, or when the client
-has more than its share; a few at a time, in units that add some.
+has more than its share; some at a time, after as many have been added, so that
+most units leave the old end of the table, and its pages, alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,8 @@ from .database import Database
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
 
-_SWEPT_AT_ONCE = 64
+_SWEPT_AT_ONCE = 256
+"""By how many entries a sweep takes away more than were added, at most."""
 _CLIENTS_KNOWN = 1024
 
 _PLACES = 1 << 43
@@ -48,6 +50,10 @@ class Replay:
         self._ranges: dict[bytes, int] = {}
         self._newest: dict[int, int] = {}
         self._swept = 0
+        self._swept_after = max(1, limits.replay_entries // 256)
+        """Entries that are added between two sweeps: that part of a client's share it may have too much."""
+        self._grown: dict[int, int] = {}
+        """How many entries each range has been given since it was last swept."""
 
     def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The results there are under `keys`. One past its lifetime is none: whoever retransmitted has given up."""
@@ -73,17 +79,19 @@ class Replay:
             return
         born = self._uptime()
         rows = []
-        ranges = set()
+        grown = self._grown
         for key, (client, result) in self._new.items():
             start = self._range(client)
-            ranges.add(start)
+            grown[start] = grown.get(start, 0) + 1
             place = self._newest[start] = self._newest_place(start) + 1
             rows.append((place, key, born, result))
         self._database.many(schema.REPLAY_PUT, rows)
-        added = len(rows)
-        for start in ranges:
-            self._sweep(start, born, added)
-        self._sweep_another(born, added)
+        added = sum(grown.values())
+        if added >= self._swept_after:
+            for start in grown:
+                self._sweep(start, born, added)
+            self._sweep_another(born, added)
+            grown.clear()
 
     def _range(self, client: bytes) -> int:
         start = self._ranges.get(client)
@@ -100,7 +108,7 @@ class Replay:
         return place
 
     def _sweep(self, start: int, now: int, added: int) -> None:
-        """Take away what a range has too much or too long: nothing, or more than was added."""
+        """Take away what a range has too much or too long: nothing, or more than was `added` since the last time."""
         end = start + _PLACES - 1
         expired = now - self._limits.replay_lifetime
         surplus = self._newest_place(start) - self._limits.replay_entries
@@ -116,7 +124,7 @@ class Replay:
             self._database.run(schema.REPLAY_DELETE, (start, last))
 
     def _sweep_another(self, now: int, added: int) -> None:
-        """Clients that call no more leave entries, too: one range a unit, in turn."""
+        """Clients that call no more leave entries, too: one range at a time, in turn."""
         (place,) = self._database.one(schema.REPLAY_NEXT, (self._swept,))
         if place is None:
             self._swept = 0
