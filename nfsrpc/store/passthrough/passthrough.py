@@ -237,10 +237,10 @@ class Passthrough:
         """A descriptor of a directory that is still there."""
         held = self._reach.open(directory)
         found = os.fstat(held)
-        if not stat.S_ISDIR(found.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, "not a directory")
         if not found.st_nlink:
             raise stale()
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "not a directory")
         return held
 
     def create(
