@@ -1,0 +1,79 @@
+"""A path that is to be served: which kind of store is there, and holding it for one server.
+
+The supervisor holds it before it forks workers; each of them attaches its own `Store`.
+"""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from .interface import Store
+from .passthrough import CannotServe, DirectoryLock, Passthrough
+from .volume import Volume, VolumeLock
+from .volume.contents import DIRECTORY as CONTENTS
+from .volume.database import FILE as DATABASE_FILE
+from .volume.superblock import FILE as SUPERBLOCK_FILE
+
+
+class Held(Protocol):
+    """A store that this server has for itself."""
+
+    keep: Path
+    """Directory for what the server itself keeps about the store; clients cannot reach it."""
+
+    def attach(self) -> Store:
+        """A store of this process."""
+
+    def fileno(self) -> int:
+        """The descriptor that holds it, for a successor."""
+
+    def release(self) -> None:
+        """Give up this process's part of the lock. May be called twice."""
+
+
+class HeldVolume:
+    """A volume."""
+
+    def __init__(self, path: str | os.PathLike[str], inherited: int | None = None) -> None:
+        """NotAVolume; VolumeInUse. `inherited`: the descriptor of a lock that a predecessor holds."""
+        self.keep = Path(path)
+        self._lock = VolumeLock(path, inherited=inherited)
+        self.fileno = self._lock.fileno
+        self.release = self._lock.release
+
+    def attach(self) -> Store:
+        """See `Held.attach`."""
+        return Volume(self.keep, self._lock)
+
+
+class HeldDirectory:
+    """A plain directory, with its state kept below the directory `state` (None: the usual place)."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], state: str | os.PathLike[str] | None = None, inherited: int | None = None
+    ) -> None:
+        """CannotServe. `inherited`: the descriptor of a lock that a predecessor holds."""
+        self._lock = DirectoryLock(path, state, inherited=inherited)
+        self.keep = self._lock.state
+        self.fileno = self._lock.fileno
+        self.release = self._lock.release
+
+    def attach(self) -> Store:
+        """See `Held.attach`."""
+        return Passthrough(self._lock)
+
+
+def is_volume(path: str | os.PathLike[str]) -> bool:
+    """Whether a volume is at `path`. CannotServe if it has lost its superblock: its files are not for clients."""
+    if os.path.lexists(os.path.join(path, SUPERBLOCK_FILE)):
+        return True
+    if all(os.path.lexists(os.path.join(path, name)) for name in (DATABASE_FILE, CONTENTS)):
+        raise CannotServe(path, f"it has been a volume, but has no {SUPERBLOCK_FILE}; restore that from a copy")
+    return False
+
+
+def hold(
+    path: str | os.PathLike[str], *, state: str | os.PathLike[str] | None = None, inherited: int | None = None
+) -> Held:
+    """Hold what is at `path`, a volume or a plain directory. NotAVolume, VolumeInUse, CannotServe."""
+    return HeldVolume(path, inherited) if is_volume(path) else HeldDirectory(path, state, inherited)
