@@ -21,6 +21,8 @@ from . import kernel, schema
 from .files import FileTable, generation_of, go_on_changing
 from .limits import PassthroughLimits
 
+_TRIES = 8
+"""A name can be taken from a file between finding and looking at it; then it leads to another one, or nowhere."""
 _HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -163,9 +165,12 @@ class Reach:
 
     def child(self, directory: Ufid, above: int, name: bytes) -> tuple[Ufid, int]:
         """The file under `name`, not a dot, in the open directory `above`, which is `directory`; held as by `open`."""
-        node, descriptor = self._known(os.open(name, _HOLD, dir_fd=above))
-        self.way.named(directory, name, node)
-        return node, descriptor
+        for _ in range(_TRIES):
+            node, descriptor = self._known(os.open(name, _HOLD, dir_fd=above))
+            if os.fstat(descriptor).st_nlink:
+                self.way.named(directory, name, node)
+                return node, descriptor
+        raise FileNotFoundError(errno.ENOENT, "the name is gone")
 
     def parent(self, directory: Ufid, above: int) -> tuple[Ufid, int]:
         """The directory that holds the open directory `above`, which is `directory`; the root is its own."""
