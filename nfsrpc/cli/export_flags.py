@@ -17,9 +17,11 @@ _ID = click.IntRange(0, 2**32 - 2)
 _OPTIONS = (
     click.option("--client", "clients", multiple=True, metavar="CLIENT", help="Let only CLIENT in: a host, a network "
                  "(192.0.2.0/24), a wildcard (*.lab.example) or an @netgroup. Can be given several times."),
-    click.option("--read-only/--rw", default=False, help="Refuse every change. Volumes are read-write by default."),
+    click.option("--read-only/--rw", default=None, help="Refuse every change. Without either, a volume is read-write "
+                 "and a plain directory read-only."),
     click.option("--secure/--insecure", default=False, help="Refuse callers from source ports above 1023."),
-    click.option("--root-squash/--no-root-squash", default=False, help="Let root act as nobody."),
+    click.option("--root-squash/--no-root-squash", default=None, help="Let root act as nobody. Without either, so it "
+                 "is in a plain directory, but not in a volume."),
     click.option("--all-squash/--no-all-squash", default=False, help="Let everybody act as nobody."),
     click.option("--anonuid", default=NOBODY, show_default=True, type=_ID, help="nobody's uid."),
     click.option("--anongid", default=NOBODY, show_default=True, type=_ID, help="nobody's gid."),
@@ -35,9 +37,9 @@ class ExportFlags:
     """What was asked for with these flags; `given` has those that were typed, as they were."""
 
     clients: tuple[str, ...]
-    read_only: bool
+    read_only: bool | None
     secure: bool
-    root_squash: bool
+    root_squash: bool | None
     all_squash: bool
     anonuid: int
     anongid: int
@@ -45,9 +47,17 @@ class ExportFlags:
     security: str | None
     given: tuple[str, ...] = ()
 
-    def rules(self) -> tuple[Rule, ...]:
-        """The same as rules of an export. Raises click.UsageError for what cannot be."""
-        access = Access(self.read_only, self.secure, self.root_squash, self.all_squash)
+    def rules(self, *, careful: bool) -> tuple[Rule, ...]:
+        """The same as rules of an export; `careful`: what was left open is decided for a directory that others use.
+
+        Raises click.UsageError for what cannot be.
+        """
+        access = Access(
+            careful if self.read_only is None else self.read_only,
+            self.secure,
+            careful if self.root_squash is None else self.root_squash,
+            self.all_squash,
+        )
         names = ANYBODY if self.security is None else sorted(_security(self.security))
         terms = dict.fromkeys(names, access)
         options = ExportOptions(access, terms, frozenset(), self.anonuid, self.anongid, self.sync)

@@ -22,9 +22,11 @@ from nfsrpc.nfs.export_options import ASYNC_RISK
 from nfsrpc.nfs.export_spec import ExportSpec
 from nfsrpc.nfs.exports_file import BadExports, Remark, read_exports
 from nfsrpc.nfs.exports_lexer import Place as FilePlace
+from nfsrpc.nfs.identity import NOBODY
 from nfsrpc.nfs.paths import normal_path
 from nfsrpc.nfs.security import SecurityOptions
 from nfsrpc.nfs.server import NfsServer, Options, Place, Port111
+from nfsrpc.store.held import is_volume
 from nfsrpc.transport import Server
 from nfsrpc.transport.master import Attendant
 from nfsrpc.transport.reporter import Reporter, control_path, report
@@ -48,6 +50,8 @@ _ANY = ("0.0.0.0", "::")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for every one.")
 @click.option("--port", default=2049, show_default=True, type=click.IntRange(0, 65535),
               help="UDP and TCP port of NFS, MOUNT and the portmapper alike; 0 takes a free one.")  # fmt: skip
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where the server keeps "
+              "what it has to know of plain directories.  [default: ~/.local/state/nfsrpc]")  # fmt: skip
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Server processes.")
 @export_flags
 @click.option("--id-map", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Lines of PRINCIPAL USER "
@@ -72,6 +76,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     mount_paths: tuple[str, ...],
     host: str,
     port: int,
+    state: Path | None,
     workers: int,
     id_map: str | None,
     public_keys: str,
@@ -84,26 +89,29 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     tls: ServerTls | None,
     flags: ExportFlags,
 ) -> None:
-    """Serve volumes over NFS version 2, until SIGTERM or Ctrl-C.
+    """Serve volumes and plain directories over NFS version 2, until SIGTERM or Ctrl-C.
 
-    PATH is a volume made by `nfsrpc mkfs`; with --exports an exports(5) file lists them.
+    PATH is a volume made by `nfsrpc mkfs`, or a directory that there is already: that is served
+    read-only until --rw is said, and root acts as nobody in it. With --exports an exports(5) file lists them.
     Serving needs no special rights; only port 111, which some clients insist on, may (the output says how).
     The server listens on 127.0.0.1 until --host says otherwise.
 
     \b
     nfsrpc serve /srv/vol                                this machine only
     nfsrpc serve /srv/vol --host 0.0.0.0 --as /export    everybody mounts /export
+    nfsrpc serve ~/src --rw                              a plain directory, to be written, too
     nfsrpc serve a b --as /a --as /b --read-only         two volumes, unchangeable
     nfsrpc serve --exports /etc/exports                  who may mount what is in the file
     nfsrpc serve /srv/vol --sec krb5i:krb5p              Kerberos (key of nfs/HOST in the keytab)
     nfsrpc serve /srv/vol --tls required --tls-cert C --tls-key K     TLS (RFC 9289)
     """
-    read = _exports(volumes, mount_paths, flags, exports_file)
     try:
+        read = _exports(volumes, mount_paths, flags, exports_file)
         known = SecurityOptions(public_keys, keyserv, id_map, shorthand)
+        options = Options(host, port, workers, portmap, known, tls, state)
         with (
             _ended_by_signals(),
-            (nfs := NfsServer(read, Options(host, port, workers, portmap, known, tls))).started() as (server, place),
+            (nfs := NfsServer(read, options)).started() as (server, place),
             _reporting(server, workers, control, metrics) as attendants,
         ):
             if ready_file:
@@ -125,9 +133,8 @@ def _exports(
     if exports_file is None:
         if not volumes:
             raise click.UsageError("Missing argument 'PATH...'; or give --exports FILE.")
-        rules = flags.rules()
         pairs = zip(volumes, _mount_paths(volumes, mount_paths), strict=True)
-        specs = [ExportSpec(path, volume, rules) for volume, path in pairs]
+        specs = [ExportSpec(path, store, flags.rules(careful=not is_volume(store))) for store, path in pairs]
         return lambda: specs
     if volumes:
         raise click.UsageError(f"a PATH and --exports; list {volumes[0]} in {exports_file}")
@@ -254,8 +261,9 @@ def _terms(export: ExportSpec) -> str:
     for client, options in export.rules:
         accesses = options.terms().values()
         access = "read-only" if all(one.read_only for one in accesses) else "read-write"
-        root = "everybody acts as nobody" if all(one.all_squash for one in accesses) else (
-            "root acts as nobody" if all(one.root_squash or one.all_squash for one in accesses) else
+        nobody = "nobody" if options.anonuid == NOBODY else f"user {options.anonuid}"
+        root = f"everybody acts as {nobody}" if all(one.all_squash for one in accesses) else (
+            f"root acts as {nobody}" if all(one.root_squash or one.all_squash for one in accesses) else
             "root may do everything"
         )
         told.append(f"{'' if client == EVERYBODY else f'{client.text}: '}{access}, {root}")

@@ -62,6 +62,16 @@ class ExportOptions:
         """The user id mapping under `access`."""
         return Squash(access.root_squash, access.all_squash, self.anonuid, self.anongid)
 
+    def as_one(self, uid: int, gid: int) -> "ExportOptions":
+        """These options, but everybody acts as this user and group."""
+        return replace(
+            self,
+            access=self.access._replace(all_squash=True),
+            by_security={name: access._replace(all_squash=True) for name, access in self.by_security.items()},
+            anonuid=uid,
+            anongid=gid,
+        )
+
     def with_access(self, **changes: bool) -> "ExportOptions":
         """These options, with fields of `Access` changed for those whom the next option is about."""
         changed = {

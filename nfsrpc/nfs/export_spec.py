@@ -1,7 +1,7 @@
 """An export as it is asked for, by a file or on the command line."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .clients import EVERYBODY, ClientSpec
@@ -52,6 +52,11 @@ class ExportSpec:
     def key(self) -> bytes:
         """What its handles know it by: an export under the same key has the same handles."""
         return self.path if self.fsid is None else b"fsid=%d" % self.fsid
+
+    def as_one(self, uid: int, gid: int) -> "ExportSpec":
+        """The same export, in which every caller acts as this user and group."""
+        rules = tuple(Rule(rule.client, rule.options.as_one(uid, gid)) for rule in self.rules)
+        return replace(self, rules=rules)
 
     def __str__(self) -> str:
         return os.fsdecode(self.path)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple
 
 from nfsrpc.auth import Authenticator
@@ -22,7 +23,8 @@ from nfsrpc.protocols import rquota as rquota_prot
 from nfsrpc.rpc.dispatch import Binding
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.store import Store
-from nfsrpc.store.volume import Volume, VolumeError, VolumeInUse, VolumeLock
+from nfsrpc.store.held import IN_USE, Held, hold
+from nfsrpc.store.volume import VolumeError
 from nfsrpc.transport import PortInUse, Server
 from nfsrpc.transport.inheritance import Inheritance
 from nfsrpc.transport.tls import ServerTls
@@ -72,7 +74,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to serve: address, port (0: a free one), workers, whether to care for port 111, who is believed, TLS."""
+    """How to serve: address, port (0: a free one), workers, whether to care for port 111, who is believed, TLS.
+
+    `state`: where what is to be known of plain directories is kept; None: the usual place.
+    """
 
     host: str = "127.0.0.1"
     port: int = 2049
@@ -80,6 +85,7 @@ class Options:
     portmap: bool = True
     security: SecurityOptions = field(default_factory=SecurityOptions)
     tls: ServerTls | None = None
+    state: Path | None = None
 
 
 class Served(NamedTuple):
@@ -98,10 +104,10 @@ class Served(NamedTuple):
 
 
 class NfsServer:
-    """Serves what `read` says: exports, which name volumes by their paths. It is called again at every reload.
+    """Serves what `read` says: exports, which name stores by their paths. It is called again at every reload.
 
-    Everything that can be wrong with exports, volumes, address and port raises in
-    `started`, before a call is taken: what `read` raises, `NotAVolume`, `VolumeInUse`, `PortInUse`,
+    Everything that can be wrong with exports, stores, address and port raises in
+    `started`, before a call is taken: what `read` raises, `NotAVolume`, `VolumeInUse`, `CannotServe`, `PortInUse`,
     or the OSError of the address. What flavours of authentication need raises at once: see `authenticators`.
     """
 
@@ -116,7 +122,7 @@ class NfsServer:
         self._inheritance.keep("portmap statistics", self._statistics.fileno())
         self._security = _security(self._exports)
         self._flavors = authenticators(self._security, options.security)
-        self._locks: dict[str, VolumeLock] = {}
+        self._locks: dict[str, Held] = {}
         self._given_up: set[str] = set()
         self._ids: dict[bytes, int] = {}
         self._served: Served | None = None
@@ -124,8 +130,11 @@ class NfsServer:
 
     @property
     def exports(self) -> Sequence[ExportSpec]:
-        """What is served now."""
-        return tuple(self._exports)
+        """What is served now. Where files cannot be given to others, everybody acts as the user that owns them."""
+        users = {path: held.user for path, held in self._locks.items()}
+        return tuple(
+            export if (user := users.get(export.store)) is None else export.as_one(*user) for export in self._exports
+        )
 
     @contextmanager
     def started(self) -> Iterator[tuple[Server, Place]]:
@@ -165,9 +174,9 @@ class NfsServer:
         if self._server is not None:
             self._server.flavors = tuple(flavors)
 
-    def _locked(self, exports: Iterable[ExportSpec]) -> dict[str, VolumeLock]:
+    def _locked(self, exports: Iterable[ExportSpec]) -> dict[str, Held]:
         """The lock of every volume that is exported: those held already, and new ones."""
-        locks: dict[str, VolumeLock] = {}
+        locks: dict[str, Held] = {}
         with ExitStack() as stack:
             for path in sorted({export.store for export in exports}):
                 held = self._locks.get(path)
@@ -180,24 +189,24 @@ class NfsServer:
             stack.pop_all()
         return locks
 
-    def _taken(self, path: str) -> VolumeLock:
+    def _taken(self, path: str) -> Held:
         """The lock of a volume. Workers that are leaving may still have one that was given up a moment ago."""
         inherited = self._inheritance.take(_lock_name(path)) if path not in self._given_up else None
         deadline = time.monotonic() + (_LEAVING if path in self._given_up else 0)
         while True:
             try:
-                return VolumeLock(path, inherited=inherited)
-            except VolumeInUse:
+                return hold(path, state=self._options.state, inherited=inherited)
+            except IN_USE:
                 if time.monotonic() >= deadline:
                     raise
             time.sleep(_LEAVING / 500)
 
-    def _numbered(self, exports: Iterable[ExportSpec], locks: Iterable[str]) -> dict[bytes, int]:
+    def _numbered(self, exports: Iterable[ExportSpec], locks: Mapping[str, Held]) -> dict[bytes, int]:
         """The id of every export, as its store keeps it."""
         exports = list(exports)
         ids: dict[bytes, int] = {}
-        for path in locks:
-            ids |= kept_ids(path, [export.key for export in exports if export.store == path])
+        for path, held in locks.items():
+            ids |= kept_ids(str(held.keep), [export.key for export in exports if export.store == path])
         return ids
 
     def _flavors_for(self, exports: Iterable[ExportSpec]) -> list[Authenticator]:
@@ -270,10 +279,12 @@ class NfsServer:
         """What one worker serves; runs in that worker's process."""
         synchronous = {export.store for export in self._exports if export.sync}
         stores: dict[str, Store] = {
-            path: Volume(path, lock, asynchronous=path not in synchronous) for path, lock in self._locks.items()
+            path: held.attach(asynchronous=path not in synchronous) for path, held in self._locks.items()
         }
-        rmtabs = Rmtabs({store.fsid: Rmtab(os.path.join(path, RMTAB)) for path, store in stores.items()})
-        before, self._served = self._served, Served(Exports(self._exports, stores, self._ids), stores, rmtabs)
+        rmtabs = Rmtabs(
+            {stores[path].fsid: Rmtab(os.path.join(held.keep, RMTAB)) for path, held in self._locks.items()}
+        )
+        before, self._served = self._served, Served(Exports(self.exports, stores, self._ids), stores, rmtabs)
         if before is not None:
             before.close()
         exports = self._served.exports
@@ -298,14 +309,14 @@ def _security(exports: Iterable[ExportSpec]) -> frozenset[str]:
     return frozenset[str]().union(*(export.security for export in exports))
 
 
-def _tell_apart(locks: Mapping[str, VolumeLock]) -> None:
+def _tell_apart(locks: Mapping[str, Held]) -> None:
     """A volume and its copy have one fsid, and so one set of handles: they cannot be served together."""
     paths: dict[int, str] = {}
     for path, lock in locks.items():
-        with closing(Volume(path, lock)) as volume:
-            if volume.fsid in paths:
-                raise VolumeError(path, f"it is a copy of {paths[volume.fsid]}; serve one of them")
-            paths[volume.fsid] = path
+        with closing(lock.attach()) as store:
+            if store.fsid in paths:
+                raise VolumeError(path, f"it is a copy of {paths[store.fsid]}; serve one of them")
+            paths[store.fsid] = path
 
 
 def _lines(port: int) -> list[Registered]:

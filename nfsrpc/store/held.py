@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Protocol
 
 from .interface import Store
-from .passthrough import CannotServe, DirectoryLock, Passthrough
-from .volume import Volume, VolumeLock
+from .passthrough import CannotServe, DirectoryInUse, DirectoryLock, Passthrough
+from .passthrough.kernel import Capabilities
+from .passthrough.owners import owners
+from .volume import Volume, VolumeInUse, VolumeLock
 from .volume.contents import DIRECTORY as CONTENTS
 from .volume.database import FILE as DATABASE_FILE
 from .volume.superblock import FILE as SUPERBLOCK_FILE
+
+IN_USE = (VolumeInUse, DirectoryInUse)
+"""What `hold` raises while somebody else has it."""
 
 
 class Held(Protocol):
@@ -20,9 +25,11 @@ class Held(Protocol):
 
     keep: Path
     """Directory for what the server itself keeps about the store; clients cannot reach it."""
+    user: tuple[int, int] | None
+    """(uid, gid) that every caller acts as, where files cannot be given to others; None: each as who it is."""
 
-    def attach(self) -> Store:
-        """A store of this process."""
+    def attach(self, *, asynchronous: bool = False) -> Store:
+        """A store of this process. `asynchronous`: changes may be answered before they are on stable storage."""
 
     def fileno(self) -> int:
         """The descriptor that holds it, for a successor."""
@@ -34,6 +41,8 @@ class Held(Protocol):
 class HeldVolume:
     """A volume."""
 
+    user: tuple[int, int] | None = None
+
     def __init__(self, path: str | os.PathLike[str], inherited: int | None = None) -> None:
         """NotAVolume; VolumeInUse. `inherited`: the descriptor of a lock that a predecessor holds."""
         self.keep = Path(path)
@@ -41,9 +50,9 @@ class HeldVolume:
         self.fileno = self._lock.fileno
         self.release = self._lock.release
 
-    def attach(self) -> Store:
+    def attach(self, *, asynchronous: bool = False) -> Store:
         """See `Held.attach`."""
-        return Volume(self.keep, self._lock)
+        return Volume(self.keep, self._lock, asynchronous=asynchronous)
 
 
 class HeldDirectory:
@@ -55,11 +64,12 @@ class HeldDirectory:
         """CannotServe. `inherited`: the descriptor of a lock that a predecessor holds."""
         self._lock = DirectoryLock(path, state, inherited=inherited)
         self.keep = self._lock.state
+        self.user: tuple[int, int] | None = None if owners(Capabilities()).honoured else (os.geteuid(), os.getegid())
         self.fileno = self._lock.fileno
         self.release = self._lock.release
 
-    def attach(self) -> Store:
-        """See `Held.attach`."""
+    def attach(self, *, asynchronous: bool = False) -> Store:
+        """See `Held.attach`: changes of a directory are never answered early."""
         return Passthrough(self._lock)
 
 

@@ -160,7 +160,7 @@ def test_a_file_is_served_and_read_again(serve: Callable[..., Server], tmp_path:
 
     (tmp_path / "exports").write_text(f"{tmp_path}/none *\n")
     server.reload()
-    until(lambda: "not a volume" in server.log())
+    until(lambda: "no such file or directory" in server.log())
     assert server.status(other) == "ok"
 
     (tmp_path / "exports").write_text(f"{b} *(rw,insecure)\n")
@@ -246,7 +246,7 @@ def test_what_the_file_says_is_not_said_twice(run: Run, tmp_path: Path, argument
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", ":1:1: nothing is exported"), ("/none *", "/none: not a volume"), ("/v *(rx)", ":1:6: unknown")],
+    [("", ":1:1: nothing is exported"), ("/none *", "/none: no such file or directory"), ("/v *(rx)", ":1:6: unknown")],
 )
 def test_files_that_cannot_be_served(failing: Callable[..., str], tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "exports").write_text(text)

@@ -68,12 +68,72 @@ def refused(*arguments: object) -> tuple[int, str]:
 
 
 def test_mistakes_with_the_path(tmp_path: Path) -> None:
-    (tmp_path / "plain").mkdir()
     (tmp_path / "file").write_text("x")
-    for name in ("none", "plain", "file"):
-        code, line = refused(tmp_path / name)
-        assert code == 1
-        assert line == f"nfsrpc: {tmp_path / name}: not a volume; `nfsrpc mkfs` makes one\n"
+    make_volume(tmp_path / "damaged")
+    (tmp_path / "damaged" / "superblock").unlink()
+    table = {
+        "none": "no such file or directory",
+        "file": "not a directory",
+        "damaged": "it has been a volume, but has no superblock; restore that from a copy",
+    }
+    for name, why in table.items():
+        code, line = refused(tmp_path / name, "--state", tmp_path / "state")
+        assert (code, line) == (1, f"nfsrpc: {tmp_path / name}: {why}\n")
+    (tmp_path / "plain").mkdir()
+    code, line = refused(tmp_path / "plain", "--state", tmp_path / "plain" / "state")
+    assert (code, line.partition("; ")[2]) == (1, "choose another place with --state\n")
+
+
+def act(port: str, *words: object, text: str | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "nfsrpc", *(str(word).replace("PORT", port) for word in words)]
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_plain_directory_is_read_only_until_rw(start: Start, tmp_path: Path) -> None:
+    served = tmp_path / "plain"
+    served.mkdir(mode=0o777)
+    served.chmod(0o777)
+    (served / "f").write_text("of the host")
+    options = (served, "--state", tmp_path / "state", "--no-portmap", "--as", "/d")
+    process, port = start(*options)
+    assert act(port, "get", "nfs://127.0.0.1:PORT/d/f", "-").stdout == "of the host"
+    put = act(port, "put", "-", "nfs://127.0.0.1:PORT/d/g", text="x")
+    assert (put.returncode, put.stderr.rpartition(": ")[2]) == (1, "Read-only file system\n")
+    process.terminate()
+    process.wait(30)
+    process, port = start(*options, "--rw", "--workers", 2)
+    assert act(port, "put", "-", "nfs://127.0.0.1:PORT/d/g", text="of a client").returncode == 0
+    assert (served / "g").read_text() == "of a client"
+    if os.geteuid() == 0:
+        assert (served / "g").stat().st_uid == 65534
+    assert sorted(os.listdir(served)) == ["f", "g"]
+
+
+def test_an_ordinary_user_serves_a_plain_directory(tmp_path: Path) -> None:
+    """Everybody acts as that user, and the announcement says so. Root without capabilities is one as well."""
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "f").write_text("of the host")
+    powerless = ["setpriv", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    command = [
+        *powerless, sys.executable, "-m", "nfsrpc", "serve", tmp_path / "plain", "--state", tmp_path / "state", "--rw",
+        "--no-portmap", "--as", "/d", "--port", "0",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("port 111"):
+                break
+        try:
+            assert f"(read-write, everybody acts as user {os.geteuid()})" in lines[0], lines
+            found = re.search(r"port (\d+), UDP", "".join(lines))
+            assert found is not None, lines
+            assert act(found[1], "get", "nfs://127.0.0.1:PORT/d/f?uid=77", "-").stdout == "of the host"
+            assert act(found[1], "put", "-", "nfs://127.0.0.1:PORT/d/g?uid=77", text="x").returncode == 0
+            assert (tmp_path / "plain" / "g").stat().st_uid == os.geteuid()
+        finally:
+            process.terminate()
 
 
 def test_a_volume_in_use(start: Start, volume: Path) -> None:

@@ -180,7 +180,7 @@ with DirectoryLock(base / "top", base / "state") as lock:
         with store.work(changing=True):
             for name, method, *arguments in calls:
                 with store.step():
-                    result = getattr(store, method)(*[nodes.get(a, a) for a in arguments])
+                    result = getattr(store, method)(*[nodes[a] if type(a) is str else a for a in arguments])
                 if name:
                     nodes[name] = result.ufid
         os.write(1, b"acknowledged")

@@ -13,3 +13,10 @@ class CannotServe(OSError):
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.why}"
+
+
+class DirectoryInUse(CannotServe):
+    """Another server has the directory."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path, "the directory is being served already", errno.EBUSY)

@@ -61,7 +61,7 @@ class Mapped:
 
 
 def owners(capabilities: kernel.Capabilities) -> Owners:
-    """What this process can do."""
+    """What a process with these capabilities can do."""
     needed = (
         kernel.CAP_CHOWN, kernel.CAP_DAC_OVERRIDE, kernel.CAP_FOWNER, kernel.CAP_SETUID, kernel.CAP_SETGID
     )  # fmt: skip

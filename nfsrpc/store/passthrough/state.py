@@ -19,7 +19,7 @@ from ..volume import schema as volume
 from ..volume.database import FILE, Database
 from ..volume.replay import greatest_age
 from . import kernel, schema
-from .errors import CannotServe
+from .errors import CannotServe, DirectoryInUse
 
 LOCK_FILE = "lock"
 
@@ -95,7 +95,7 @@ class DirectoryLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotServe(self.path, "the directory is being served already", errno.EBUSY) from None
+            raise DirectoryInUse(self.path) from None
 
     def _begin(self, handle: bytes) -> None:
         """Nobody else has it: make the side table if there is none, and set the clock of remembered results."""
