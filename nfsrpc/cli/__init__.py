@@ -23,10 +23,26 @@ _COMMANDS = {
     "info": "What runs on a host, and what answers (as rpcinfo -p).",
     "ping": "Whether a program answers, and how fast.",
     "nfsstat": "What a server on this machine has answered, and how fast.",
-    "ls": "List a remote directory.",
-    "get": "Copy a remote file to here.",
-    "put": "Copy a file to a server.",
+    "ls": "List remote directories and files.",
+    "stat": "Show everything a server says of files.",
+    "cat": "Print remote files.",
+    "get": "Copy remote files and trees to here.",
+    "put": "Copy files and trees to a server.",
+    "cp": "Copy between servers, or here and a server.",
+    "mv": "Rename remote files.",
+    "rm": "Remove remote files.",
+    "mkdir": "Make remote directories.",
+    "rmdir": "Remove empty remote directories.",
+    "ln": "Make hard and symbolic links on a server.",
+    "chmod": "Change permissions of remote files.",
+    "chown": "Change owners of remote files.",
+    "touch": "Make empty remote files, or set times to now.",
+    "df": "Show the room on servers.",
+    "du": "Show how much room remote directories take.",
+    "find": "Find remote files by name, kind, size and age.",
+    "shell": "Use a server's files by their names, with completion.",
     "mount": "Show a remote directory as a file system of this machine.",
+    "completion": "Print what makes a shell complete this command.",
     "keygen": "Make a pair of keys for AUTH_DH.",
     "keyserv": "Hold users' secret keys for AUTH_DH.",
     "keylogin": "Hand your secret key to the keyserv.",
@@ -65,7 +81,8 @@ def main(verbose: int, log_format: str) -> None:
     \b
     Serve a volume:   nfsrpc mkfs DIR && nfsrpc serve DIR
     Look at a server: nfsrpc info HOST, nfsrpc exports HOST
-    Use it:           nfsrpc ls|get|put nfs://HOST[:PORT]/PATH
+    Use it:           nfsrpc ls|get|put|... nfs://HOST[:PORT]/PATH
+    Mount it:         nfsrpc mount nfs://HOST[:PORT]/PATH DIR
     Compile a .x:     nfsrpc gen FILE.x -o OUT.py
 
     Exit status: 0 done; 1 it could not be done (one line says why and what to

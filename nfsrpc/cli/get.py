@@ -1,97 +1,65 @@
-"""``nfsrpc get``: one remote file to here."""
+"""``nfsrpc get``: remote files to here."""
 
-import contextlib
 import os
-import stat
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import click
 
-from nfsrpc.client.files import Files, Node
-from nfsrpc.client.site import attach
-from nfsrpc.client.url import parse_url
+from nfsrpc.client.copying import LocalEnd
 
-from .errors import Failure, printable_name
-from .output import progress
-from .remote import failing_at
+from .errors import Failure
+from .places import each, ends, is_url
+from .stream import receive
+from .transfer import copy_options, transfer
 
 
 @click.command()
-@click.argument("url")
-@click.argument("target", default=".", metavar="[FILE|DIRECTORY|-]")
-def get(url: str, target: str) -> None:
-    """Copy a remote file to here: nfsrpc get nfs://HOST[:PORT]/PATH [FILE|DIRECTORY|-]
+@click.argument("urls", nargs=-1, required=True, metavar="URL... [FILE|DIRECTORY|-]")
+@copy_options
+def get(urls: tuple[str, ...], **options: Any) -> None:
+    """Copy remote files to here: nfsrpc get nfs://HOST[:PORT]/PATH [FILE|DIRECTORY|-]
 
-    Without a second argument into the working directory, with - to standard output.
-    A file of that name is replaced when all of the new one is there, not before.
+    Without a target into the working directory, with - to standard output. A file of that name is replaced when
+    all of the new one is there, not before. A copy that was interrupted goes on where it stopped
+    when the same command is given again; with -r, files that are there already are not copied again.
+
+    \b
+    nfsrpc get nfs://sun/home/me/letter
+    nfsrpc get -r nfs://sun/home/me .                 a tree, with modes, times and links
+    nfsrpc get 'nfs://sun/home/me/*.c' src            quoted, so that the server's names match
+    nfsrpc get nfs://sun/home/me/log - | grep error
     """
-    with failing_at(url), attach(parse_url(url)) as mounted:
-        files = Files(mounted)
-        node = files.find(mounted.path)
-        name = mounted.path.rsplit(b"/", 1)[-1]
-        with _destination(target, name, node) as sink, progress(printable_name(name), node.attributes.size) as advance:
-            for data in files.read(node):
-                with _writing_to(target):
-                    sink.write(data)
-                advance(len(data))
-
-
-@contextlib.contextmanager
-def _writing_to(target: str) -> Iterator[None]:
-    """Errors of this machine's own files are said with their own name, not the server's."""
-    try:
-        yield
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python's own flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
-    except OSError as error:
-        raise Failure(f"{error.filename or target}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _destination(target: str, name: bytes, node: Node) -> Iterator[BinaryIO]:
-    """What to write into: `name`, in a directory, is the URL's own last one, never one that the server has made up."""
-    if target == "-":
-        with _writing_to("standard output"):
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        return
+    *sources, target = urls if len(urls) > 1 and not is_url(urls[-1]) else (*urls, ".")
+    if not all(map(is_url, sources)):
+        raise click.UsageError("what is copied must be a URL (nfs://...); `nfsrpc put` copies to a server")
     path = Path(target)
-    if path.is_dir():
-        if not name:
-            raise Failure(f"{target} is a directory, and the URL names no file to call the copy by")
-        path = path / os.fsdecode(name)
-        if path.is_dir():
-            raise Failure(f"{path} is a directory")
-    with _writing_to(str(path)), _replacing(path, node) as sink:
-        yield sink
-
-
-@contextlib.contextmanager
-def _replacing(path: Path, node: Node) -> Iterator[BinaryIO]:
-    """The file at `path` as it will be: written beside it, renamed at the end. A device or pipe is written itself."""
-    if path.exists() and not path.is_file():
-        with path.open("wb") as sink:
-            yield sink
+    if target == "-":
+        each(sources, lambda end: receive(end, sys.stdout.buffer, "standard output"))
         return
-    path = path.resolve()
-    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with _opened(path) as sink:
+            each(sources, lambda end: receive(end, sink, target))
+        return
+    _check_names(sources, path)
+    transfer(ends(sources), LocalEnd(path.resolve() if path.is_file() else path), **options)
+
+
+def _opened(path: Path) -> Any:
     try:
-        with os.fdopen(descriptor, "wb") as sink:
-            yield sink
-        os.chmod(beside, stat.S_IMODE(node.attributes.mode) & 0o777 & ~_umask())
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+        return path.open("wb")
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from error
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _check_names(sources: list[str], target: Path) -> None:
+    if target.is_dir():
+        return
+    parent = target.absolute().parent
+    if not parent.is_dir():
+        raise Failure(f"{target}: No such file or directory; make the directory first: mkdir {parent}")
+    if not os.access(parent, os.W_OK):
+        raise Failure(f"{parent}: Permission denied")
+    if len(sources) > 1:
+        raise Failure(f"{target} is no directory, and cannot hold {len(sources)} files; make it first: mkdir {target}")

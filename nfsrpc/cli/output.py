@@ -61,3 +61,12 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda size: bar.advance(task, size)
+
+
+def human(size: int) -> str:
+    """Bytes in at most four characters and a letter: ``512``, ``1.2K``, ``34M``."""
+    if size < 1024:
+        return str(size)
+    power = next(power for power in range(1, 6) if size < 1023.5 * 1024**power or power == 5)
+    value = size / 1024**power
+    return f"{value:.1f}{'KMGTP'[power - 1]}" if value < 9.95 else f"{value:.0f}{'KMGTP'[power - 1]}"

@@ -15,6 +15,7 @@ from .opened import parse_mode
 from .paths import RemotePath
 from .site import Site, find_site
 from .stream import RemoteFile, layered
+from .tree import Tree
 from .url import NfsUrl, parse_url
 
 T = TypeVar("T")
@@ -42,6 +43,21 @@ class Mount:
         except BaseException:
             client.close()
             raise
+
+    @property
+    def wire(self) -> BlockingWire:
+        """What drives the core, for those who build on it: `copying`."""
+        return self._wire
+
+    @property
+    def tree(self) -> Tree:
+        """The names of this mount, for those who build on the core."""
+        return self._tree
+
+    @property
+    def page(self) -> int:
+        """Bytes of one READ or WRITE."""
+        return self._files.page
 
     def _do(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run `work`, once more after a walk from the root if it meets a stale handle."""

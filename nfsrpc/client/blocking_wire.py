@@ -60,6 +60,10 @@ class BlockingWire:
         except RpcError:
             raise from_rpc_error(failure) from failure
 
+    def perform(self, step: Step) -> Any:
+        """Wait for what a coroutine of the core waits for, and return it."""
+        return self.take(step) if isinstance(step, Flight) else self._site.mount_again()
+
     def drop(self, flight: Flight[Any]) -> None:
         """Nobody waits for it any more."""
         self._client.cancel(flight.call)
@@ -72,7 +76,7 @@ class BlockingWire:
                 step = work.send(None)
             while True:
                 try:
-                    value = self.take(step) if isinstance(step, Flight) else self._site.mount_again()
+                    value = self.perform(step)
                 except BaseException as error:
                     with lock:
                         step = work.throw(error)

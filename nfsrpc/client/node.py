@@ -175,6 +175,12 @@ class Nodes:
         node.until = found.until
         self._known[node.handle] = node
 
+    def expire(self) -> None:
+        """Believe no names and no attributes."""
+        for node in self._known.values():
+            node.expire()
+            node.forget_names()
+
     def clear(self) -> None:
         """Forget everything but files that are open."""
         for node in self._known.values():

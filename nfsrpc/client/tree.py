@@ -431,6 +431,11 @@ class Tree:
             directory.names.pop(name, None)
         self._known.clear()
 
+    def forget_names(self) -> None:
+        """Something has changed names behind this tree's back: none is believed any more."""
+        self._known.clear()
+        self.nodes.expire()
+
     async def _at_new(self, path: bytes, number: int = errno.EEXIST) -> Spot:
         """The spot of something that shall be made, or (with another errno) taken away: it needs a name."""
         spot = await self.spot(path)

@@ -89,7 +89,11 @@ def test_a_reader_that_has_seen_enough_is_no_error(remote: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("/none", "/export/none: No such file"), ("", "names no file"), ("/data/x", "/export/data/x: Not a directory")],
+    [
+        ("/none", "/export/none: No such file"),
+        ("", "Is a directory; -r copies it"),
+        ("/data/x", "/export/data/x: Not a directory"),
+    ],
 )
 def test_what_cannot_be_had(failing: Run, served: Served, remote: str, tmp_path: Path, path: str, words: str) -> None:
     assert words in failing("get", served.url(path, uid=0), tmp_path)
@@ -97,14 +101,14 @@ def test_what_cannot_be_had(failing: Run, served: Served, remote: str, tmp_path:
 
 
 def test_a_directory_is_not_copied(failing: Run, served: Served, tmp_path: Path) -> None:
-    assert "/export: Is a directory" in failing("get", served.url(uid=0), tmp_path / "x")
+    assert "Is a directory; -r copies it" in failing("get", served.url(uid=0), tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nowhere_to_put_it(failing: Run, remote: str, tmp_path: Path) -> None:
     assert "No such file or directory" in failing("get", remote, tmp_path / "no" / "where")
     (tmp_path / "data").mkdir()
-    assert "is a directory" in failing("get", remote, tmp_path)
+    assert f"{tmp_path}/data: Is a directory" in failing("get", remote, tmp_path)
 
 
 def test_a_copy_that_fails_leaves_the_old_file_as_it_was(failing: Run, tmp_path: Path) -> None:

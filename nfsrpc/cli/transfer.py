@@ -1,0 +1,135 @@
+"""What ``get``, ``put`` and ``cp`` share: options, progress, and how a copy's errors are told."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from nfsrpc.client.copying import End, LocalEnd, Options, copy
+
+from .errors import Failure, printable_name
+from .remote import failing_at
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SHOWN = 40
+
+
+def copy_options(command: F) -> F:
+    """The options of the commands that copy."""
+    for option in reversed((
+        click.option("-r", "-R", "--recursive", is_flag=True,
+                     help="Copy directories and what is in them, with modes, times and links."),
+        click.option("-p", "--preserve", is_flag=True, help="Keep modes and times of single files as well."),
+        click.option("--owner", "owners", is_flag=True,
+                     help="Keep owners, and with them set-user-id bits and devices (as root)."),
+        click.option("-a", "--all", "everything", is_flag=True,
+                     help="Copy files again that are there with the same size and time."),
+        click.option("-j", "--jobs", default=32, show_default=True, type=click.IntRange(1, 1000),
+                     help="Files under way at once."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+class Told:
+    """A copy's report: a bar on a terminal, a line for each error."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+        self._task = None if bar is None else bar.add_task("", total=0)
+        self._total = 0
+        self.failures = 0
+
+    def found(self, size: int) -> None:
+        """One more file."""
+        self._total += size
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=self._total)
+
+    def moved(self, size: int) -> None:
+        """Bytes have arrived."""
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, size)
+
+    def finished(self, path: bytes) -> None:
+        """A file is there."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=printable_name(path.rpartition(b"/")[2])[:_SHOWN])
+
+    def failed(self, path: bytes, error: OSError) -> None:
+        """A line, and the others go on."""
+        self.failures += 1
+        place, error.filename = error.filename or os.fsdecode(path), None
+        with _telling(self._bar):
+            try:
+                with failing_at(place):
+                    raise error
+            except Failure as failure:
+                failure.show()
+
+
+@contextlib.contextmanager
+def _telling(bar: Progress | None) -> Iterator[None]:
+    """A line between redraws of the bar."""
+    if bar is None:
+        yield
+        return
+    bar.stop()
+    try:
+        yield
+    finally:
+        bar.start()
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield bar
+
+
+def transfer(
+    sources: Sequence[End],
+    target: End,
+    *,
+    recursive: bool,
+    preserve: bool,
+    owners: bool,
+    everything: bool,
+    jobs: int,
+    into_directory: bool = False,
+) -> None:
+    """Copy, with a bar on a terminal; exit status 1 if a file could not be copied."""
+    options = Options(attributes=recursive or preserve or owners, owners=owners, everything=everything)
+    remote = next((end for end in (*sources, target) if not isinstance(end, LocalEnd)), target)
+    try:
+        with _bar() as bar, failing_at(str(remote)):
+            told = Told(bar)
+            copy(
+                sources, target, told, options, recursive=recursive, into_directory=into_directory, files=jobs
+            )
+    except KeyboardInterrupt:
+        raise Failure("interrupted; the same command goes on where this one stopped") from None
+    if told.failures:
+        sys.exit(1)

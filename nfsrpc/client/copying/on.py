@@ -1,0 +1,37 @@
+"""Coroutines of two mounts in one: each wait says whose it is."""
+
+from collections.abc import Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+from nfsrpc.client.blocking_wire import BlockingWire
+from nfsrpc.client.wire import Step
+
+T = TypeVar("T")
+Waiting = tuple[BlockingWire, Step]
+"""What a job waits for, and who brings it."""
+
+
+class On(Generic[T]):
+    """Awaited: `work`, whose waits are those of `wire`. A copy may have two of them."""
+
+    __slots__ = ("_wire", "_work")
+
+    def __init__(self, wire: BlockingWire | None, work: Coroutine[Step, Any, T]) -> None:
+        self._wire = wire
+        self._work = work
+
+    def __await__(self) -> Generator[Waiting, Any, T]:
+        work, wire = self._work, self._wire
+        try:
+            step = work.send(None)
+            while True:
+                assert wire is not None
+                try:
+                    value = yield (wire, step)
+                except BaseException as error:
+                    step = work.throw(error)
+                else:
+                    step = work.send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
