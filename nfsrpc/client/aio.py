@@ -56,6 +56,10 @@ class AsyncMount:
             await self._client.close()
             await asyncio.get_running_loop().run_in_executor(None, self._site.leave)
 
+    async def abandon(self) -> None:
+        """End at once: calls that wait for a silent server fail, and what it has not got is lost."""
+        await self._client.close()
+
     async def __aenter__(self) -> Self:
         return self
 

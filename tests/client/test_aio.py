@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,3 +155,17 @@ def test_a_cancelled_task_leaves_the_others_alone(run: Callable[[Work], None]) -
         assert outcomes[1:] == [data] * 3
 
     run(work)
+
+
+def test_a_mount_whose_server_is_silent_can_be_abandoned(tmp_path: Path) -> None:
+    async def work(server: Served) -> None:
+        m = await aio.mount(server.url())
+        server.kill()
+        waiting = asyncio.create_task(m.listdir(""))
+        await asyncio.sleep(0)
+        await m.abandon()
+        with pytest.raises(OSError):
+            await waiting
+
+    with Served(tmp_path) as server:
+        asyncio.run(asyncio.wait_for(work(server), 60))
