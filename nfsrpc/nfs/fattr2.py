@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from struct import Struct
 from types import MappingProxyType
 
-from nfsrpc.protocols.nfs_prot import ftype, nfstime, sattr, statfsokres
+from nfsrpc.protocols.nfs_prot import NFS_MAXPATHLEN, ftype, nfstime, sattr, statfsokres
 from nfsrpc.store import Attributes, Changes, Space
 
 TRANSFER = 8192
@@ -25,15 +25,16 @@ FIFO_RDEV = 0xFFFF_FFFF
 
 _BLOCK = 512
 _INT_MAX = 0x7FFF_FFFF
-_TYPES: Mapping[int, int] = MappingProxyType({
-    stat.S_IFREG: int(ftype.NFREG),
-    stat.S_IFDIR: int(ftype.NFDIR),
-    stat.S_IFLNK: int(ftype.NFLNK),
-    stat.S_IFBLK: int(ftype.NFBLK),
-    stat.S_IFCHR: int(ftype.NFCHR),
-    stat.S_IFIFO: int(ftype.NFCHR),
-    stat.S_IFSOCK: int(ftype.NFSOCK),
+_TYPES: Mapping[int, tuple[int, int]] = MappingProxyType({
+    stat.S_IFREG: (int(ftype.NFREG), MAX_SIZE),
+    stat.S_IFDIR: (int(ftype.NFDIR), MAX_SIZE),
+    stat.S_IFLNK: (int(ftype.NFLNK), NFS_MAXPATHLEN),
+    stat.S_IFBLK: (int(ftype.NFBLK), MAX_SIZE),
+    stat.S_IFCHR: (int(ftype.NFCHR), MAX_SIZE),
+    stat.S_IFIFO: (int(ftype.NFCHR), MAX_SIZE),
+    stat.S_IFSOCK: (int(ftype.NFSOCK), MAX_SIZE),
 })
+"""The type on the wire, and the largest size that is told: clients put a symbolic link into a buffer of that size."""
 _SECOND = 1_000_000_000
 _OVER = (MAX_SIZE + 1) * _SECOND
 _FATTR = Struct(">17I")
@@ -48,16 +49,17 @@ def fattr_of(node: Attributes, fsid: int) -> bytes:
     """`node` as an encoded fattr; sizes and times beyond 32 bits are clamped, never wrapped."""
     mode = node.mode
     kind = stat.S_IFMT(mode)
+    type_, ceiling = _TYPES[kind]
     atime, mtime, ctime, size = node.atime, node.mtime, node.ctime, node.size
     if not (0 <= atime < _OVER and 0 <= mtime < _OVER and 0 <= ctime < _OVER):
         atime, mtime, ctime = _clamped(atime), _clamped(mtime), _clamped(ctime)
     return _FATTR.pack(
-        _TYPES[kind],
+        type_,
         mode,
         node.nlink,
         node.uid,
         node.gid,
-        size if size < MAX_SIZE else MAX_SIZE,
+        size if size < ceiling else ceiling,
         TRANSFER,
         FIFO_RDEV if kind == stat.S_IFIFO else node.rdev & MAX_SIZE,
         min(-(-node.used // _BLOCK), _INT_MAX),

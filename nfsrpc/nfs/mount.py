@@ -5,6 +5,7 @@ import logging
 import stat
 
 from nfsrpc.protocols import mount as mnt
+from nfsrpc.rpc.allowance import LISTS, Allowance
 from nfsrpc.rpc.dispatch import Binding, Call
 from nfsrpc.store import Attributes, Ufid
 
@@ -27,8 +28,9 @@ _PIPE_BUF = 4096
 class _MountProcedures:
     """What both versions do; the generated service classes give it its procedure numbers."""
 
-    def __init__(self, exports: Exports, rmtabs: Rmtabs) -> None:
+    def __init__(self, exports: Exports, rmtabs: Rmtabs, lists: Allowance) -> None:
         self._exports = exports
+        self._lists = lists
         self._rmtabs = rmtabs
 
     def MOUNTPROC_MNT(self, arg: bytes, call: Call) -> mnt.fhstatus:
@@ -44,7 +46,8 @@ class _MountProcedures:
         return mnt.fhstatus(0, export.handle(Ufid(node.inode, node.generation)))
 
     def MOUNTPROC_DUMP(self, call: Call) -> mnt.mountbody | None:
-        """Every mount that is known of."""
+        """Every mount that is known of; over UDP not too often."""
+        self._lists.demand_for_list(call.peer)
         head = None
         for row in reversed(self._rmtabs.rows()):
             head = mnt.mountbody(row.host, row.path, head)
@@ -63,7 +66,8 @@ class _MountProcedures:
         self._rmtabs.remove_host(call.peer.host.encode())
 
     def MOUNTPROC_EXPORT(self, call: Call) -> mnt.exportnode | None:
-        """What can be mounted, and by whom; no groups means everybody."""
+        """What can be mounted, and by whom; no groups means everybody. Over UDP not too often."""
+        self._lists.demand_for_list(call.peer)
         head = None
         for export in reversed(list(self._exports)):
             head = mnt.exportnode(export.path, _groups(export), head)
@@ -136,4 +140,5 @@ class Mount2(_MountProcedures, mnt.MOUNTPROG_2_service):
 
 def bindings(exports: Exports, rmtabs: Rmtabs) -> list[Binding]:
     """Both versions, as the dispatcher serves them."""
-    return [Binding(Mount1(exports, rmtabs)), Binding(Mount2(exports, rmtabs))]
+    lists = Allowance(LISTS)
+    return [Binding(Mount1(exports, rmtabs, lists)), Binding(Mount2(exports, rmtabs, lists))]

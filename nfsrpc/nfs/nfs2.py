@@ -124,9 +124,12 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         return _diropres(export, export.store.lookup(node, arg.name))
 
     def NFSPROC_READLINK(self, arg: v2.nfs_fh, call: Call) -> v2.readlinkres:
-        """RFC 1094 §2.2.6."""
+        """RFC 1094 §2.2.6. A target that is longer than version 2 has room for is NFSERR_NAMETOOLONG."""
         export, node, _ = self._reach(arg, call)
-        return v2.readlinkres(v2.nfsstat.NFS_OK, export.store.readlink(node))
+        target = export.store.readlink(node)
+        if len(target) > v2.NFS_MAXPATHLEN:
+            raise refuse(errno.ENAMETOOLONG)
+        return v2.readlinkres(v2.nfsstat.NFS_OK, target)
 
     def NFSPROC_READ(self, arg: v2.readargs, call: Call) -> Any:
         """RFC 1094 §2.2.7. At most 8 KiB; fewer bytes than asked for only at end of file."""

@@ -8,6 +8,10 @@ from urllib.parse import quote, unquote_to_bytes
 
 CAPACITY = 512
 """Rows kept; the oldest go first. Clients that vanish never say so, and the list has to fit one datagram."""
+DATAGRAM = 60_000
+"""Bytes that a reply with all rows may have: one that is longer could not be sent over UDP."""
+_WIRE = 18
+"""Bytes of a row on the wire besides its texts, at most: that one follows, two lengths, padding."""
 
 
 class Mount(NamedTuple):
@@ -72,8 +76,16 @@ class Rmtabs:
         self._tables = tables
 
     def rows(self) -> list[Mount]:
-        """All rows, oldest first within each store; not more than one list can have."""
-        return [row for table in self._tables.values() for row in table.rows()][-CAPACITY:]
+        """Rows, oldest first within each store: as many of the latest as one list has, and one datagram holds."""
+        kept: list[Mount] = []
+        room = DATAGRAM
+        for row in reversed([row for table in self._tables.values() for row in table.rows()]):
+            room -= _WIRE + len(row.host) + len(row.path)
+            if room < 0 or len(kept) >= CAPACITY:
+                break
+            kept.append(row)
+        kept.reverse()
+        return kept
 
     def add(self, fsid: int, mount: Mount) -> None:
         """Note a mount of the store with this fsid."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from nfsrpc.protocols.portmap import PMAP_PROG
+from nfsrpc.rpc.allowance import Allowance
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.rpc.retry import MAYBE
 from nfsrpc.transport.client_udp import connect_udp
@@ -49,20 +50,11 @@ class Forwarder:
     """Calls local services over UDP with AUTH_NONE: a stranger's call gets no identity on the way."""
 
     def __init__(self, rate: float = RATE, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._allowance = rate
-        self._counted = clock()
+        self._allowance = Allowance(rate, clock)
 
     def permits(self, target: Target) -> bool:
         """Whether `target` may be called now: never the portmapper itself, and not too often."""
-        now = self._clock()
-        self._allowance = min(self._rate, self._allowance + (now - self._counted) * self._rate)
-        self._counted = now
-        if target.program == PMAP_PROG or self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
+        return target.program != PMAP_PROG and self._allowance.spend()
 
     def call(self, target: Target, address: str) -> bytes:
         """The encoded result of `target`, called at the universal `address`. Raises what the call raises."""

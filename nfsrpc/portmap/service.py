@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from nfsrpc.protocols import portmap as pm
 from nfsrpc.protocols import rpcb_prot as rb
+from nfsrpc.rpc.allowance import LISTS, Allowance
 from nfsrpc.rpc.dispatch import Binding, Call, Drop
 from nfsrpc.rpc.errors import RemoteSystemError, RpcError
 from nfsrpc.rpc.security import Peer
@@ -34,11 +35,16 @@ class Mapper:
     """What the three versions have in common: the table, who may change it, and forwarding if there is any."""
 
     def __init__(
-        self, registry: Registry, statistics: Statistics | None = None, forwarder: Forwarder | None = None
+        self,
+        registry: Registry,
+        statistics: Statistics | None = None,
+        forwarder: Forwarder | None = None,
+        lists: Allowance | None = None,
     ) -> None:
         self._registry = registry
         self.statistics = Statistics() if statistics is None else statistics
         self._forwarder = forwarder
+        self.lists = Allowance(LISTS) if lists is None else lists
         self._undertaker = Undertaker()
 
     def bindings(self) -> list[Binding]:
@@ -149,8 +155,9 @@ class PortMapper(pm.PMAP_PROG_2_service):
         return 0 if entry is None else port_of(entry)
 
     def PMAPPROC_DUMP(self, call: Call) -> pm.pmaplist | None:
-        """All registrations that version 2 has words for, as a linked list."""
+        """All registrations that version 2 has words for, as a linked list; over UDP not too often."""
         self._count.called(0, 4)
+        self._mapper.lists.demand_for_list(call.peer)
         head = None
         for entry in reversed(self._mapper.entries()):
             if entry.netid in _PROTOCOLS:
@@ -202,8 +209,9 @@ class _RpcBind:
         return b"" if entry is None else _reachable(entry, call.peer)
 
     def RPCBPROC_DUMP(self, call: Call) -> rb.rpcblist | None:
-        """All registrations as a linked list."""
+        """All registrations as a linked list; over UDP not too often."""
         self._count.called(self._index, 4)
+        self._mapper.lists.demand_for_list(call.peer)
         head = None
         for entry in reversed(self._mapper.entries()):
             texts = (text.encode() for text in entry[2:])

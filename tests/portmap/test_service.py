@@ -285,6 +285,16 @@ def test_the_entry_of_a_service_that_has_gone_vanishes(mapper):
         assert mapper.ask(DUMP) == (1, 300, 1, 17, ports[0], 1, 302, 1, 17, ports[1], 0)
 
 
+def test_lists_over_udp_are_kept_to_a_rate(mapper):
+    mapper.ask(SET, 300, 1, 17, 4000)
+    answers = [mapper.ask(DUMP, peer=REMOTE) for _ in range(20)]
+    assert answers[0] == (1, 300, 1, 17, 4000, 0)
+    assert answers[-1] is None
+    assert mapper.rpcb("DUMP", peer=REMOTE) is None
+    assert mapper.ask(DUMP, peer=REMOTE._replace(netid="tcp")) == answers[0]
+    assert mapper.ask(DUMP) == answers[0]
+
+
 # --- calls on behalf of others
 
 
