@@ -1,4 +1,4 @@
-"""A bounded run of tools/fuzz: nothing but the documented exceptions, canonical decoding, bounded memory."""
+"""A bounded run of tools/fuzz: documented exceptions alone, canonical decoding, bounded memory, a server that holds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+TARGETS = ["compile", "decode", "serve"]
 FUZZ = Path(__file__).parents[2] / "tools" / "fuzz"
 
 
@@ -21,13 +22,13 @@ def fuzz(target: str, seconds: int) -> None:
     assert "stat::number_of_executed_units" in result.stderr
 
 
-@pytest.mark.parametrize("target", ["compile", "decode"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_fuzz_for_some_seconds(target: str) -> None:
     fuzz(target, 10)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(2000)
-@pytest.mark.parametrize("target", ["compile", "decode"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_fuzz_for_a_quarter_of_an_hour(target: str) -> None:
     fuzz(target, 900)
