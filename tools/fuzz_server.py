@@ -57,6 +57,9 @@ LONGEST = 65507
 INPUTS_PER_VOLUME = 1000
 
 
+RESTRICTED = parse_exports("/ro 10.0.0.0/8(all_squash) *(insecure)")
+
+
 class Complaints(logging.Handler):
     """Collects what the server logs as its own fault."""
 
@@ -86,7 +89,7 @@ class Target:
         self._volume = volume = Volume(self.path, self._lock)
         specs = [
             ExportSpec(b"/vol", str(self.path), (Rule(OPEN.client, OPEN.options),)),
-            ExportSpec(b"/ro", str(self.path), parse_exports("/ro 10.0.0.0/8(all_squash) *(insecure)").exports[0].rules),
+            ExportSpec(b"/ro", str(self.path), RESTRICTED.exports[0].rules),
         ]
         exports = Exports(specs, {str(self.path): volume})
         self._rmtab = Rmtab(str(self.path / "rmtab"))
