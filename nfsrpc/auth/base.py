@@ -5,7 +5,7 @@ The shapes that the rest of the house asks for are in `nfsrpc.rpc.security`: a s
 one call a `CallAuth`. A flavour that is made elsewhere needs nothing but these shapes.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from nfsrpc.rpc.security import (
     Accept,
@@ -25,6 +25,7 @@ from nfsrpc.rpc.security import (
 
 __all__ = [
     "Accept",
+    "Accepted",
     "Authenticator",
     "CallAuth",
     "CallHeader",
@@ -43,6 +44,9 @@ __all__ = [
 ]
 
 Authenticator = ServerFlavor
+_Key = TypeVar("_Key")
+_ACCEPTED = 1024
+"""Credentials whose decoded form is kept: one per user of every client machine that is active."""
 
 
 class Principal(NamedTuple):
@@ -64,6 +68,17 @@ class Principal(NamedTuple):
     gids: tuple[int, ...] = ()
     machine: bytes = b""
     security: str = "none"
+
+
+class Accepted(dict[_Key, Accept]):
+    """What has been made of credentials, by their bytes, where a client sends the same ones again and again."""
+
+    def keep(self, key: _Key, accept: Accept) -> Accept:
+        """`accept`, which is found at `key` from now on. All others are forgotten if there are too many."""
+        if len(self) >= _ACCEPTED:
+            self.clear()
+        self[key] = accept
+        return accept
 
 
 class Credential(Protocol):

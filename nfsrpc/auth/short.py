@@ -12,7 +12,7 @@ from struct import Struct
 from nfsrpc.protocols.rpc_msg import auth_flavor, auth_stat
 from nfsrpc.rpc.message import MAX_AUTH_BYTES, auth_bytes
 
-from .base import Accept, CallHeader, OpaqueAuth, Peer, Rejected
+from .base import Accept, Accepted, CallHeader, OpaqueAuth, Peer, Rejected
 from .shared import SharedRecords
 from .sys import FLAVOR as SYS
 from .sys import claimed
@@ -20,7 +20,6 @@ from .sys import claimed
 FLAVOR = int(auth_flavor.AUTH_SHORT)
 CAPACITY = 1024
 """Shorthands that live at a time: the users of a few hundred client machines."""
-_CACHED = 1024
 
 _HEAD = Struct(">16s16sI")
 _NEXT = Struct(">I")
@@ -78,24 +77,18 @@ class IssuingSysAuthenticator:
 
     def __init__(self, shorthands: Shorthands) -> None:
         self._shorthands = shorthands
-        self._known: dict[tuple[bytes, str], Accept] = {}
+        self._known: Accepted[tuple[bytes, str]] = Accepted()
 
     def accept(self, header: CallHeader, message: bytes, peer: Peer) -> Accept:
         """The identity that the client claims, and a shorthand for it. AUTH_BADCRED for what is no authsys_parms."""
-        key = header.credential.body, peer.host
-        known = self._known.get(key)
-        if known is None:
-            principal = claimed(header.credential.body)
-            token = self._shorthands.issue(peer.host, header.credential.body)
-            known = Accept(principal, OpaqueAuth(FLAVOR, auth_bytes((FLAVOR, token))))
-            if len(self._known) >= _CACHED:
-                self._known.clear()
-            self._known[key] = known
-        elif self._shorthands.find(peer.host, known.verifier.body[8:]) is None:
-            # Who sends the full credential again may have lost a shorthand that made room meanwhile.
-            del self._known[key]
-            return self.accept(header, message, peer)
-        return known
+        credential = header.credential.body
+        known = self._known.get((credential, peer.host))
+        # Who sends the full credential again may have lost a shorthand that made room meanwhile.
+        if known is not None and self._shorthands.find(peer.host, known.verifier.body[8:]) is not None:
+            return known
+        principal = claimed(credential)
+        verifier = auth_bytes((FLAVOR, self._shorthands.issue(peer.host, credential)))
+        return self._known.keep((credential, peer.host), Accept(principal, OpaqueAuth(FLAVOR, verifier)))
 
 
 class ShortAuthenticator:
@@ -106,7 +99,7 @@ class ShortAuthenticator:
 
     def __init__(self, shorthands: Shorthands) -> None:
         self._shorthands = shorthands
-        self._known: dict[tuple[bytes, str], Accept] = {}
+        self._known: Accepted[tuple[bytes, str]] = Accepted()
 
     def accept(self, header: CallHeader, message: bytes, peer: Peer) -> Accept:
         """The identity behind the shorthand, which is an AUTH_SYS one in every respect."""
@@ -117,7 +110,4 @@ class ShortAuthenticator:
         credential = self._shorthands.find(peer.host, header.credential.body)
         if credential is None:
             raise Rejected(auth_stat.AUTH_REJECTEDCRED)
-        if len(self._known) >= _CACHED:
-            self._known.clear()
-        accept = self._known[key] = Accept(claimed(credential))
-        return accept
+        return self._known.keep(key, Accept(claimed(credential)))

@@ -11,6 +11,7 @@ from nfsrpc.xdr import XdrError, decode, encode
 
 from .base import (
     Accept,
+    Accepted,
     CallAuth,
     CallHeader,
     ClientSession,
@@ -26,8 +27,6 @@ FLAVOR = int(auth_flavor.AUTH_SYS)
 SHORT = int(auth_flavor.AUTH_SHORT)
 MAX_GROUPS = 16
 _TWO = Struct(">2I")
-_CACHED = 1024
-"""Credentials whose decoded form is kept: one per user of every client machine that is active."""
 
 
 class SysCredential:
@@ -108,7 +107,7 @@ class SysAuthenticator:
     single_use = False
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Accept] = {}
+        self._known: Accepted[bytes] = Accepted()
 
     def accept(self, header: CallHeader, message: bytes, peer: Peer) -> Accept:
         """The identity that the client claims. AUTH_BADCRED for bytes that are no authsys_parms."""
@@ -116,10 +115,7 @@ class SysAuthenticator:
         known = self._known.get(credential)
         if known is not None:
             return known
-        if len(self._known) >= _CACHED:
-            self._known.clear()
-        accept = self._known[credential] = Accept(claimed(credential))
-        return accept
+        return self._known.keep(credential, Accept(claimed(credential)))
 
 
 def claimed(credential: bytes) -> Principal:

@@ -24,33 +24,36 @@ class RecentReplies:
         self._kept = kept
         self._size = size
         self._held = 0
-        self._under_way: set[tuple[bytes, Peer]] = set()
-        self._replies: dict[tuple[bytes, Peer], bytes] = {}
-        """In the order in which they were given."""
+        self._under_way = False
+        self._replies: dict[tuple[bytes, Peer], list[bytes]] = {}
+        """In the order in which they came; empty while the call is under way."""
 
     def admit(self, message: bytes, peer: Peer) -> None:
         """Return for a message that is new; raise `Refusal` with the old reply, or with none while it is under way."""
-        key = message, peer
-        reply = self._replies.get(key)
-        if reply is not None or key in self._under_way:
-            raise Refusal(reply)
-        self._under_way.add(key)
+        new: list[bytes] = []
+        found = self._replies.setdefault((message, peer), new)
+        if found is not new:
+            raise Refusal(found[0] if found else None)
+        self._under_way = True
 
     def settle(self, batch: Sequence[tuple[bytes, Peer]], replies: Sequence[list[bytes] | Later | None]) -> None:
         """The calls of `batch` have ended, however: keep the replies to those that were admitted."""
-        under_way = self._under_way
-        if not under_way:
+        if not self._under_way:
             return
+        self._under_way = False
         for key, reply in zip(batch, replies, strict=True):
-            if key in under_way:
-                under_way.remove(key)
-                if type(reply) is list:
-                    self._keep(key, b"".join(reply))
+            kept = self._replies.get(key)
+            if kept is None or kept:
+                continue
+            if type(reply) is list:
+                kept.append(b"".join(reply))
+                self._held += len(kept[0]) + len(key[0])
+            else:
+                del self._replies[key]
+        self._make_room()
 
-    def _keep(self, key: tuple[bytes, Peer], reply: bytes) -> None:
+    def _make_room(self) -> None:
         replies = self._replies
-        replies[key] = reply
-        self._held += len(reply) + len(key[0])
         while len(replies) > self._kept or self._held > self._size:
             oldest = next(iter(replies))
-            self._held -= len(replies.pop(oldest)) + len(oldest[0])
+            self._held -= len(replies.pop(oldest)[0]) + len(oldest[0])
