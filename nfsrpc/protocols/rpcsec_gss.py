@@ -7,7 +7,7 @@ decode_T(data, pos, limits) returns a T and the position behind it, or raises Xd
 from __future__ import annotations
 
 from enum import IntEnum as _IntEnum
-from typing import Any as _Any
+from typing import Any as _Any, TypeAlias as _TypeAlias
 
 from nfsrpc.xdr import (
     DECODE_FAILURES as _DECODE_FAILURES,
@@ -19,9 +19,12 @@ from nfsrpc.xdr import (
     XdrDecodeError as _XdrDecodeError,
     XdrEncodeError as _XdrEncodeError,
     as_bytes as _as_bytes,
+    check_count as _check_count,
     check_tail as _check_tail,
     decode_failure as _decode_failure,
+    decode_items as _decode_items,
     encode_failure as _encode_failure,
+    encode_items as _encode_items,
     members as _members,
     new as _new,
 )
@@ -78,8 +81,8 @@ rpc_gss_svc_channel_prot = rpc_gss_service_t.rpc_gss_svc_channel_prot
 _rpc_gss_service_t_values = _members(rpc_gss_service_t)
 
 
-class rpc_gss_cred_vers_t(_Record):
-    """struct rpc_gss_cred_vers_t {
+class rpc_gss_cred_vers_1_t(_Record):
+    """struct rpc_gss_cred_vers_1_t {
         rpc_gss_proc_t gss_proc;
         unsigned int seq_num;
         rpc_gss_service_t service;
@@ -99,18 +102,16 @@ class rpc_gss_cred_vers_t(_Record):
 class rpc_gss_cred_t(_Record):
     """union rpc_gss_cred_t switch (unsigned int rgc_version) {
     case RPCSEC_GSS_VERS_1:
-        rpc_gss_cred_vers_t rgc_cred_v1;
     case RPCSEC_GSS_VERS_2:
-        rpc_gss_cred_vers_t rgc_cred_v2;
+        rpc_gss_cred_vers_1_t rgc_cred_v1;
     };
     """
 
-    __slots__ = ("rgc_version", "rgc_cred_v1", "rgc_cred_v2")
+    __slots__ = ("rgc_version", "rgc_cred_v1")
 
-    def __init__(self, rgc_version: int, rgc_cred_v1: rpc_gss_cred_vers_t | None = None, rgc_cred_v2: rpc_gss_cred_vers_t | None = None) -> None:
+    def __init__(self, rgc_version: int, rgc_cred_v1: rpc_gss_cred_vers_1_t | None = None) -> None:
         self.rgc_version = rgc_version
         self.rgc_cred_v1 = rgc_cred_v1
-        self.rgc_cred_v2 = rgc_cred_v2
 
 
 class rpc_gss_init_arg(_Record):
@@ -171,6 +172,110 @@ class rpc_gss_priv_data(_Record):
         self.databody_priv = databody_priv
 
 
+# typedef opaque rgss2_chan_pref<>;
+rgss2_chan_pref: _TypeAlias = bytes
+
+
+# typedef opaque rgss2_oid<>;
+rgss2_oid: _TypeAlias = bytes
+
+
+class rgss2_bind_chan_MIC_in_args(_Record):
+    """struct rgss2_bind_chan_MIC_in_args {
+        opaque rbcmia_bind_chan_hash<>;
+    };
+    """
+
+    __slots__ = ("rbcmia_bind_chan_hash",)
+
+    def __init__(self, rbcmia_bind_chan_hash: bytes) -> None:
+        self.rbcmia_bind_chan_hash = rbcmia_bind_chan_hash
+
+
+class rgss2_bind_chan_verf_args(_Record):
+    """struct rgss2_bind_chan_verf_args {
+        rgss2_chan_pref rbcva_chan_bind_prefix;
+        rgss2_oid rbcva_chan_bind_oid_hash;
+        opaque rbcva_chan_mic<>;
+    };
+    """
+
+    __slots__ = ("rbcva_chan_bind_prefix", "rbcva_chan_bind_oid_hash", "rbcva_chan_mic")
+
+    def __init__(self, rbcva_chan_bind_prefix: rgss2_chan_pref, rbcva_chan_bind_oid_hash: rgss2_oid, rbcva_chan_mic: bytes) -> None:
+        self.rbcva_chan_bind_prefix = rbcva_chan_bind_prefix
+        self.rbcva_chan_bind_oid_hash = rbcva_chan_bind_oid_hash
+        self.rbcva_chan_mic = rbcva_chan_mic
+
+
+class rgss2_bind_chan_status(_IntEnum):
+    """enum rgss2_bind_chan_status {
+        RGSS2_BIND_CHAN_OK = 0,
+        RGSS2_BIND_CHAN_PREF_NOTSUPP = 1,
+        RGSS2_BIND_CHAN_HASH_NOTSUPP = 2
+    };
+    """
+
+    RGSS2_BIND_CHAN_OK = 0
+    RGSS2_BIND_CHAN_PREF_NOTSUPP = 1
+    RGSS2_BIND_CHAN_HASH_NOTSUPP = 2
+
+
+RGSS2_BIND_CHAN_OK = rgss2_bind_chan_status.RGSS2_BIND_CHAN_OK
+RGSS2_BIND_CHAN_PREF_NOTSUPP = rgss2_bind_chan_status.RGSS2_BIND_CHAN_PREF_NOTSUPP
+RGSS2_BIND_CHAN_HASH_NOTSUPP = rgss2_bind_chan_status.RGSS2_BIND_CHAN_HASH_NOTSUPP
+_rgss2_bind_chan_status_values = _members(rgss2_bind_chan_status)
+
+
+class rgss2_bind_chan_res(_Record):
+    """union rgss2_bind_chan_res switch (rgss2_bind_chan_status rbcr_stat) {
+    case RGSS2_BIND_CHAN_OK:
+        void;
+    case RGSS2_BIND_CHAN_PREF_NOTSUPP:
+        rgss2_chan_pref rbcr_pref_list<>;   /* the prefixes that are */
+    case RGSS2_BIND_CHAN_HASH_NOTSUPP:
+        rgss2_oid rbcr_oid_list<>;          /* the hashes that are */
+    };
+    """
+
+    __slots__ = ("rbcr_stat", "rbcr_pref_list", "rbcr_oid_list")
+
+    def __init__(self, rbcr_stat: rgss2_bind_chan_status, rbcr_pref_list: list[rgss2_chan_pref] | None = None, rbcr_oid_list: list[rgss2_oid] | None = None) -> None:
+        self.rbcr_stat = rbcr_stat
+        self.rbcr_pref_list = rbcr_pref_list
+        self.rbcr_oid_list = rbcr_oid_list
+
+
+class rgss2_bind_chan_MIC_in_res(_Record):
+    """struct rgss2_bind_chan_MIC_in_res {
+        unsigned int rbcmr_seq_num;
+        opaque rbcmr_bind_chan_hash<>;
+        rgss2_bind_chan_res rbcmr_res;
+    };
+    """
+
+    __slots__ = ("rbcmr_seq_num", "rbcmr_bind_chan_hash", "rbcmr_res")
+
+    def __init__(self, rbcmr_seq_num: int, rbcmr_bind_chan_hash: bytes, rbcmr_res: rgss2_bind_chan_res) -> None:
+        self.rbcmr_seq_num = rbcmr_seq_num
+        self.rbcmr_bind_chan_hash = rbcmr_bind_chan_hash
+        self.rbcmr_res = rbcmr_res
+
+
+class rgss2_bind_chan_verf_res(_Record):
+    """struct rgss2_bind_chan_verf_res {
+        rgss2_bind_chan_res rbcvr_res;
+        opaque rbcvr_mic<>;
+    };
+    """
+
+    __slots__ = ("rbcvr_res", "rbcvr_mic")
+
+    def __init__(self, rbcvr_res: rgss2_bind_chan_res, rbcvr_mic: bytes) -> None:
+        self.rbcvr_res = rbcvr_res
+        self.rbcvr_mic = rbcvr_mic
+
+
 _rpc_gss_proc_t_0 = _Run("> i", ".", {'.': _rpc_gss_proc_t_values})
 
 
@@ -217,28 +322,28 @@ def decode_rpc_gss_service_t(data: bytes, pos: int, limits: _Limits) -> tuple[rp
         raise _decode_failure(failure, at, data, pos) from None
 
 
-_rpc_gss_cred_vers_t_0 = _Run("> i I i I", "gss_proc seq_num service handle#", {'gss_proc': _rpc_gss_proc_t_values, 'service': _rpc_gss_service_t_values})
+_rpc_gss_cred_vers_1_t_0 = _Run("> i I i I", "gss_proc seq_num service handle#", {'gss_proc': _rpc_gss_proc_t_values, 'service': _rpc_gss_service_t_values})
 
 
-def encode_rpc_gss_cred_vers_t(v: rpc_gss_cred_vers_t, out: list[bytes]) -> None:
+def encode_rpc_gss_cred_vers_1_t(v: rpc_gss_cred_vers_1_t, out: list[bytes]) -> None:
     at: _Run | str = ""
     try:
-        at = _rpc_gss_cred_vers_t_0
+        at = _rpc_gss_cred_vers_1_t_0
         s1 = v.handle
         if s1.__class__ is not bytes:
             s1 = _as_bytes(s1, 'handle')
         n2 = len(s1)
-        out += _rpc_gss_cred_vers_t_0.pack(_rpc_gss_proc_t_values[v.gss_proc], v.seq_num, _rpc_gss_service_t_values[v.service], n2), s1, _PAD[n2 & 3]
+        out += _rpc_gss_cred_vers_1_t_0.pack(_rpc_gss_proc_t_values[v.gss_proc], v.seq_num, _rpc_gss_service_t_values[v.service], n2), s1, _PAD[n2 & 3]
     except _ENCODE_FAILURES as failure:
         raise _encode_failure(failure, at, v) from None
 
 
-def decode_rpc_gss_cred_vers_t(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_gss_cred_vers_t, int]:
+def decode_rpc_gss_cred_vers_1_t(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_gss_cred_vers_1_t, int]:
     at: _Run | str = ""
     try:
-        v = _new(rpc_gss_cred_vers_t)
-        at = _rpc_gss_cred_vers_t_0
-        (x1, v.seq_num, x2, n3,) = _rpc_gss_cred_vers_t_0.unpack_from(data, pos)
+        v = _new(rpc_gss_cred_vers_1_t)
+        at = _rpc_gss_cred_vers_1_t_0
+        (x1, v.seq_num, x2, n3,) = _rpc_gss_cred_vers_1_t_0.unpack_from(data, pos)
         v.gss_proc = _rpc_gss_proc_t_values[x1]
         v.service = _rpc_gss_service_t_values[x2]
         pos += 16
@@ -254,32 +359,22 @@ def decode_rpc_gss_cred_vers_t(data: bytes, pos: int, limits: _Limits) -> tuple[
 
 
 _rpc_gss_cred_t_0 = _Run("> I i I i I", "rgc_version rgc_cred_v1.gss_proc rgc_cred_v1.seq_num rgc_cred_v1.service rgc_cred_v1.handle#", {'rgc_cred_v1.gss_proc': _rpc_gss_proc_t_values, 'rgc_cred_v1.service': _rpc_gss_service_t_values})
-_rpc_gss_cred_t_1 = _Run("> I i I i I", "rgc_version rgc_cred_v2.gss_proc rgc_cred_v2.seq_num rgc_cred_v2.service rgc_cred_v2.handle#", {'rgc_cred_v2.gss_proc': _rpc_gss_proc_t_values, 'rgc_cred_v2.service': _rpc_gss_service_t_values})
-_rpc_gss_cred_t_2 = _Run("> I", "rgc_version")
-_rpc_gss_cred_t_3 = _Run("> i I i I", "rgc_cred_v1.gss_proc rgc_cred_v1.seq_num rgc_cred_v1.service rgc_cred_v1.handle#", {'rgc_cred_v1.gss_proc': _rpc_gss_proc_t_values, 'rgc_cred_v1.service': _rpc_gss_service_t_values})
-_rpc_gss_cred_t_4 = _Run("> i I i I", "rgc_cred_v2.gss_proc rgc_cred_v2.seq_num rgc_cred_v2.service rgc_cred_v2.handle#", {'rgc_cred_v2.gss_proc': _rpc_gss_proc_t_values, 'rgc_cred_v2.service': _rpc_gss_service_t_values})
+_rpc_gss_cred_t_1 = _Run("> I", "rgc_version")
+_rpc_gss_cred_t_2 = _Run("> i I i I", "rgc_cred_v1.gss_proc rgc_cred_v1.seq_num rgc_cred_v1.service rgc_cred_v1.handle#", {'rgc_cred_v1.gss_proc': _rpc_gss_proc_t_values, 'rgc_cred_v1.service': _rpc_gss_service_t_values})
 
 
 def encode_rpc_gss_cred_t(v: rpc_gss_cred_t, out: list[bytes]) -> None:
     at: _Run | str = ""
     try:
         d = v.rgc_version
-        if d == 1:  # RPCSEC_GSS_VERS_1
+        if d in (1, 2):  # RPCSEC_GSS_VERS_1, RPCSEC_GSS_VERS_2
             at = _rpc_gss_cred_t_0
             u1: _Any = v.rgc_cred_v1
             s2 = u1.handle
             if s2.__class__ is not bytes:
                 s2 = _as_bytes(s2, 'rgc_cred_v1.handle')
             n3 = len(s2)
-            out += _rpc_gss_cred_t_0.pack(1, _rpc_gss_proc_t_values[u1.gss_proc], u1.seq_num, _rpc_gss_service_t_values[u1.service], n3), s2, _PAD[n3 & 3]
-        elif d == 2:  # RPCSEC_GSS_VERS_2
-            at = _rpc_gss_cred_t_1
-            u4: _Any = v.rgc_cred_v2
-            s5 = u4.handle
-            if s5.__class__ is not bytes:
-                s5 = _as_bytes(s5, 'rgc_cred_v2.handle')
-            n6 = len(s5)
-            out += _rpc_gss_cred_t_1.pack(2, _rpc_gss_proc_t_values[u4.gss_proc], u4.seq_num, _rpc_gss_service_t_values[u4.service], n6), s5, _PAD[n6 & 3]
+            out += _rpc_gss_cred_t_0.pack(d, _rpc_gss_proc_t_values[u1.gss_proc], u1.seq_num, _rpc_gss_service_t_values[u1.service], n3), s2, _PAD[n3 & 3]
         else:
             raise _XdrEncodeError(f"{d!r} has no arm", path='rgc_version')
     except _ENCODE_FAILURES as failure:
@@ -290,15 +385,15 @@ def decode_rpc_gss_cred_t(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_g
     at: _Run | str = ""
     try:
         v = _new(rpc_gss_cred_t)
-        v.rgc_cred_v1 = v.rgc_cred_v2 = None
-        at = _rpc_gss_cred_t_2
-        (d,) = _rpc_gss_cred_t_2.unpack_from(data, pos)
+        v.rgc_cred_v1 = None
+        at = _rpc_gss_cred_t_1
+        (d,) = _rpc_gss_cred_t_1.unpack_from(data, pos)
         v.rgc_version = d
-        if d == 1:  # RPCSEC_GSS_VERS_1
-            v.rgc_cred_v1 = r1 = _new(rpc_gss_cred_vers_t)
+        if d in (1, 2):  # RPCSEC_GSS_VERS_1, RPCSEC_GSS_VERS_2
+            v.rgc_cred_v1 = r1 = _new(rpc_gss_cred_vers_1_t)
             pos += 4
-            at = _rpc_gss_cred_t_3
-            (x2, r1.seq_num, x3, n4,) = _rpc_gss_cred_t_3.unpack_from(data, pos)
+            at = _rpc_gss_cred_t_2
+            (x2, r1.seq_num, x3, n4,) = _rpc_gss_cred_t_2.unpack_from(data, pos)
             r1.gss_proc = _rpc_gss_proc_t_values[x2]
             r1.service = _rpc_gss_service_t_values[x3]
             pos += 16
@@ -308,21 +403,6 @@ def decode_rpc_gss_cred_t(data: bytes, pos: int, limits: _Limits) -> tuple[rpc_g
             pos = e5 + (-n4 & 3)
             if pos > len(data) or (n4 & 3 and data[e5:pos] != _PAD[n4 & 3]):
                 _check_tail('rgc_cred_v1.handle', data, e5, n4, limits)
-            return v, pos
-        elif d == 2:  # RPCSEC_GSS_VERS_2
-            v.rgc_cred_v2 = r6 = _new(rpc_gss_cred_vers_t)
-            pos += 4
-            at = _rpc_gss_cred_t_4
-            (x7, r6.seq_num, x8, n9,) = _rpc_gss_cred_t_4.unpack_from(data, pos)
-            r6.gss_proc = _rpc_gss_proc_t_values[x7]
-            r6.service = _rpc_gss_service_t_values[x8]
-            pos += 16
-            at = ""
-            e10 = pos + n9
-            r6.handle = data[pos:e10]
-            pos = e10 + (-n9 & 3)
-            if pos > len(data) or (n9 & 3 and data[e10:pos] != _PAD[n9 & 3]):
-                _check_tail('rgc_cred_v2.handle', data, e10, n9, limits)
             return v, pos
         raise _XdrDecodeError(f"{d} has no arm in rpc_gss_cred_t", offset=pos, path='rgc_version')
     except _DECODE_FAILURES as failure:
@@ -492,6 +572,339 @@ def decode_rpc_gss_priv_data(data: bytes, pos: int, limits: _Limits) -> tuple[rp
         pos = e2 + (-n1 & 3)
         if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
             _check_tail('databody_priv', data, e2, n1, limits)
+        return v, pos
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
+_rgss2_chan_pref_0 = _Run("> I", "#")
+
+
+def encode_rgss2_chan_pref(v: rgss2_chan_pref, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_chan_pref_0
+        s1 = v
+        if s1.__class__ is not bytes:
+            s1 = _as_bytes(s1, '')
+        n2 = len(s1)
+        out += _rgss2_chan_pref_0.pack(n2), s1, _PAD[n2 & 3]
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_rgss2_chan_pref(data: bytes, pos: int, limits: _Limits) -> tuple[rgss2_chan_pref, int]:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_chan_pref_0
+        (n1,) = _rgss2_chan_pref_0.unpack_from(data, pos)
+        pos += 4
+        at = ""
+        e2 = pos + n1
+        v = data[pos:e2]
+        pos = e2 + (-n1 & 3)
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
+            _check_tail('', data, e2, n1, limits)
+        return v, pos
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
+def encode_rgss2_oid(v: rgss2_oid, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_chan_pref_0
+        s1 = v
+        if s1.__class__ is not bytes:
+            s1 = _as_bytes(s1, '')
+        n2 = len(s1)
+        out += _rgss2_chan_pref_0.pack(n2), s1, _PAD[n2 & 3]
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_rgss2_oid(data: bytes, pos: int, limits: _Limits) -> tuple[rgss2_oid, int]:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_chan_pref_0
+        (n1,) = _rgss2_chan_pref_0.unpack_from(data, pos)
+        pos += 4
+        at = ""
+        e2 = pos + n1
+        v = data[pos:e2]
+        pos = e2 + (-n1 & 3)
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
+            _check_tail('', data, e2, n1, limits)
+        return v, pos
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
+_rgss2_bind_chan_MIC_in_args_0 = _Run("> I", "rbcmia_bind_chan_hash#")
+
+
+def encode_rgss2_bind_chan_MIC_in_args(v: rgss2_bind_chan_MIC_in_args, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_bind_chan_MIC_in_args_0
+        s1 = v.rbcmia_bind_chan_hash
+        if s1.__class__ is not bytes:
+            s1 = _as_bytes(s1, 'rbcmia_bind_chan_hash')
+        n2 = len(s1)
+        out += _rgss2_bind_chan_MIC_in_args_0.pack(n2), s1, _PAD[n2 & 3]
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_rgss2_bind_chan_MIC_in_args(data: bytes, pos: int, limits: _Limits) -> tuple[rgss2_bind_chan_MIC_in_args, int]:
+    at: _Run | str = ""
+    try:
+        v = _new(rgss2_bind_chan_MIC_in_args)
+        at = _rgss2_bind_chan_MIC_in_args_0
+        (n1,) = _rgss2_bind_chan_MIC_in_args_0.unpack_from(data, pos)
+        pos += 4
+        at = ""
+        e2 = pos + n1
+        v.rbcmia_bind_chan_hash = data[pos:e2]
+        pos = e2 + (-n1 & 3)
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
+            _check_tail('rbcmia_bind_chan_hash', data, e2, n1, limits)
+        return v, pos
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
+_rgss2_bind_chan_verf_args_0 = _Run("> I", "rbcva_chan_bind_prefix#")
+_rgss2_bind_chan_verf_args_1 = _Run("> I", "rbcva_chan_bind_oid_hash#")
+_rgss2_bind_chan_verf_args_2 = _Run("> I", "rbcva_chan_mic#")
+
+
+def encode_rgss2_bind_chan_verf_args(v: rgss2_bind_chan_verf_args, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_bind_chan_verf_args_0
+        s1 = v.rbcva_chan_bind_prefix
+        if s1.__class__ is not bytes:
+            s1 = _as_bytes(s1, 'rbcva_chan_bind_prefix')
+        n2 = len(s1)
+        out += _rgss2_bind_chan_verf_args_0.pack(n2), s1, _PAD[n2 & 3]
+        at = _rgss2_bind_chan_verf_args_1
+        s3 = v.rbcva_chan_bind_oid_hash
+        if s3.__class__ is not bytes:
+            s3 = _as_bytes(s3, 'rbcva_chan_bind_oid_hash')
+        n4 = len(s3)
+        out += _rgss2_bind_chan_verf_args_1.pack(n4), s3, _PAD[n4 & 3]
+        at = _rgss2_bind_chan_verf_args_2
+        s5 = v.rbcva_chan_mic
+        if s5.__class__ is not bytes:
+            s5 = _as_bytes(s5, 'rbcva_chan_mic')
+        n6 = len(s5)
+        out += _rgss2_bind_chan_verf_args_2.pack(n6), s5, _PAD[n6 & 3]
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_rgss2_bind_chan_verf_args(data: bytes, pos: int, limits: _Limits) -> tuple[rgss2_bind_chan_verf_args, int]:
+    at: _Run | str = ""
+    try:
+        v = _new(rgss2_bind_chan_verf_args)
+        at = _rgss2_bind_chan_verf_args_0
+        (n1,) = _rgss2_bind_chan_verf_args_0.unpack_from(data, pos)
+        pos += 4
+        at = ""
+        e2 = pos + n1
+        v.rbcva_chan_bind_prefix = data[pos:e2]
+        pos = e2 + (-n1 & 3)
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
+            _check_tail('rbcva_chan_bind_prefix', data, e2, n1, limits)
+        at = _rgss2_bind_chan_verf_args_1
+        (n3,) = _rgss2_bind_chan_verf_args_1.unpack_from(data, pos)
+        pos += 4
+        at = ""
+        e4 = pos + n3
+        v.rbcva_chan_bind_oid_hash = data[pos:e4]
+        pos = e4 + (-n3 & 3)
+        if pos > len(data) or (n3 & 3 and data[e4:pos] != _PAD[n3 & 3]):
+            _check_tail('rbcva_chan_bind_oid_hash', data, e4, n3, limits)
+        at = _rgss2_bind_chan_verf_args_2
+        (n5,) = _rgss2_bind_chan_verf_args_2.unpack_from(data, pos)
+        pos += 4
+        at = ""
+        e6 = pos + n5
+        v.rbcva_chan_mic = data[pos:e6]
+        pos = e6 + (-n5 & 3)
+        if pos > len(data) or (n5 & 3 and data[e6:pos] != _PAD[n5 & 3]):
+            _check_tail('rbcva_chan_mic', data, e6, n5, limits)
+        return v, pos
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
+_rgss2_bind_chan_status_0 = _Run("> i", ".", {'.': _rgss2_bind_chan_status_values})
+
+
+def encode_rgss2_bind_chan_status(v: rgss2_bind_chan_status, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_bind_chan_status_0
+        out.append(_rgss2_bind_chan_status_0.pack(_rgss2_bind_chan_status_values[v]))
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_rgss2_bind_chan_status(data: bytes, pos: int, limits: _Limits) -> tuple[rgss2_bind_chan_status, int]:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_bind_chan_status_0
+        (x1,) = _rgss2_bind_chan_status_0.unpack_from(data, pos)
+        v = _rgss2_bind_chan_status_values[x1]
+        return v, pos + 4
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
+_rgss2_bind_chan_res_0 = _Run("> i", "rbcr_stat", {'rbcr_stat': _rgss2_bind_chan_status_values})
+_rgss2_bind_chan_res_1 = _Run("> i I", "rbcr_stat rbcr_pref_list#", {'rbcr_stat': _rgss2_bind_chan_status_values})
+_rgss2_bind_chan_res_2 = _Run("> i I", "rbcr_stat rbcr_oid_list#", {'rbcr_stat': _rgss2_bind_chan_status_values})
+_rgss2_bind_chan_res_3 = _Run("> I", "rbcr_pref_list#")
+_rgss2_bind_chan_res_4 = _Run("> I", "rbcr_oid_list#")
+
+
+def encode_rgss2_bind_chan_res(v: rgss2_bind_chan_res, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        d = v.rbcr_stat
+        if d == 0:  # RGSS2_BIND_CHAN_OK
+            at = _rgss2_bind_chan_res_0
+            out.append(_rgss2_bind_chan_res_0.pack(0))
+        elif d == 1:  # RGSS2_BIND_CHAN_PREF_NOTSUPP
+            at = _rgss2_bind_chan_res_1
+            u1: _Any = v.rbcr_pref_list
+            a2 = u1
+            n3 = len(a2)
+            out.append(_rgss2_bind_chan_res_1.pack(1, n3))
+            at = 'rbcr_pref_list'
+            _encode_items(encode_rgss2_chan_pref, a2, out)
+        elif d == 2:  # RGSS2_BIND_CHAN_HASH_NOTSUPP
+            at = _rgss2_bind_chan_res_2
+            u4: _Any = v.rbcr_oid_list
+            a5 = u4
+            n6 = len(a5)
+            out.append(_rgss2_bind_chan_res_2.pack(2, n6))
+            at = 'rbcr_oid_list'
+            _encode_items(encode_rgss2_oid, a5, out)
+        else:
+            raise _XdrEncodeError(f"{d!r} has no arm", path='rbcr_stat')
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_rgss2_bind_chan_res(data: bytes, pos: int, limits: _Limits) -> tuple[rgss2_bind_chan_res, int]:
+    at: _Run | str = ""
+    try:
+        v = _new(rgss2_bind_chan_res)
+        v.rbcr_pref_list = v.rbcr_oid_list = None
+        at = _rgss2_bind_chan_res_0
+        (d,) = _rgss2_bind_chan_res_0.unpack_from(data, pos)
+        v.rbcr_stat = _rgss2_bind_chan_status_values[d]
+        if d == 0:  # RGSS2_BIND_CHAN_OK
+            return v, pos + 4
+        elif d == 1:  # RGSS2_BIND_CHAN_PREF_NOTSUPP
+            pos += 4
+            at = _rgss2_bind_chan_res_3
+            (n1,) = _rgss2_bind_chan_res_3.unpack_from(data, pos)
+            pos += 4
+            at = ""
+            _check_count('rbcr_pref_list', n1, 4, data, pos, limits)
+            at = 'rbcr_pref_list'
+            v.rbcr_pref_list, pos = _decode_items(decode_rgss2_chan_pref, n1, data, pos, limits)
+            return v, pos
+        elif d == 2:  # RGSS2_BIND_CHAN_HASH_NOTSUPP
+            pos += 4
+            at = _rgss2_bind_chan_res_4
+            (n2,) = _rgss2_bind_chan_res_4.unpack_from(data, pos)
+            pos += 4
+            at = ""
+            _check_count('rbcr_oid_list', n2, 4, data, pos, limits)
+            at = 'rbcr_oid_list'
+            v.rbcr_oid_list, pos = _decode_items(decode_rgss2_oid, n2, data, pos, limits)
+            return v, pos
+        raise _XdrDecodeError(f"{d!r} has no arm in rgss2_bind_chan_res", offset=pos, path='rbcr_stat')
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
+_rgss2_bind_chan_MIC_in_res_0 = _Run("> I I", "rbcmr_seq_num rbcmr_bind_chan_hash#")
+
+
+def encode_rgss2_bind_chan_MIC_in_res(v: rgss2_bind_chan_MIC_in_res, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        at = _rgss2_bind_chan_MIC_in_res_0
+        s1 = v.rbcmr_bind_chan_hash
+        if s1.__class__ is not bytes:
+            s1 = _as_bytes(s1, 'rbcmr_bind_chan_hash')
+        n2 = len(s1)
+        out += _rgss2_bind_chan_MIC_in_res_0.pack(v.rbcmr_seq_num, n2), s1, _PAD[n2 & 3]
+        at = 'rbcmr_res'
+        encode_rgss2_bind_chan_res(v.rbcmr_res, out)
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_rgss2_bind_chan_MIC_in_res(data: bytes, pos: int, limits: _Limits) -> tuple[rgss2_bind_chan_MIC_in_res, int]:
+    at: _Run | str = ""
+    try:
+        v = _new(rgss2_bind_chan_MIC_in_res)
+        at = _rgss2_bind_chan_MIC_in_res_0
+        (v.rbcmr_seq_num, n1,) = _rgss2_bind_chan_MIC_in_res_0.unpack_from(data, pos)
+        pos += 8
+        at = ""
+        e2 = pos + n1
+        v.rbcmr_bind_chan_hash = data[pos:e2]
+        pos = e2 + (-n1 & 3)
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
+            _check_tail('rbcmr_bind_chan_hash', data, e2, n1, limits)
+        at = 'rbcmr_res'
+        v.rbcmr_res, pos = decode_rgss2_bind_chan_res(data, pos, limits)
+        return v, pos
+    except _DECODE_FAILURES as failure:
+        raise _decode_failure(failure, at, data, pos) from None
+
+
+_rgss2_bind_chan_verf_res_0 = _Run("> I", "rbcvr_mic#")
+
+
+def encode_rgss2_bind_chan_verf_res(v: rgss2_bind_chan_verf_res, out: list[bytes]) -> None:
+    at: _Run | str = ""
+    try:
+        at = 'rbcvr_res'
+        encode_rgss2_bind_chan_res(v.rbcvr_res, out)
+        at = _rgss2_bind_chan_verf_res_0
+        s1 = v.rbcvr_mic
+        if s1.__class__ is not bytes:
+            s1 = _as_bytes(s1, 'rbcvr_mic')
+        n2 = len(s1)
+        out += _rgss2_bind_chan_verf_res_0.pack(n2), s1, _PAD[n2 & 3]
+    except _ENCODE_FAILURES as failure:
+        raise _encode_failure(failure, at, v) from None
+
+
+def decode_rgss2_bind_chan_verf_res(data: bytes, pos: int, limits: _Limits) -> tuple[rgss2_bind_chan_verf_res, int]:
+    at: _Run | str = ""
+    try:
+        v = _new(rgss2_bind_chan_verf_res)
+        at = 'rbcvr_res'
+        v.rbcvr_res, pos = decode_rgss2_bind_chan_res(data, pos, limits)
+        at = _rgss2_bind_chan_verf_res_0
+        (n1,) = _rgss2_bind_chan_verf_res_0.unpack_from(data, pos)
+        pos += 4
+        at = ""
+        e2 = pos + n1
+        v.rbcvr_mic = data[pos:e2]
+        pos = e2 + (-n1 & 3)
+        if pos > len(data) or (n1 & 3 and data[e2:pos] != _PAD[n1 & 3]):
+            _check_tail('rbcvr_mic', data, e2, n1, limits)
         return v, pos
     except _DECODE_FAILURES as failure:
         raise _decode_failure(failure, at, data, pos) from None

@@ -277,6 +277,19 @@ def test_the_same_bytes_from_the_same_place_get_the_same_reply(raw: Raw) -> None
     assert auth_refusal(b"".join(raw.dispatcher.turn(batch)[0])) == 4
 
 
+def test_no_message_is_good_in_two_workers(raw: Raw) -> None:
+    other = Raw()
+    other.time, other.conversations = raw.time, raw.conversations
+    other.restart()
+    name = nickname(raw.full())
+    proof = des.ecb_encrypt(KEY, struct.pack(">2I", int(raw.time.now) + 1, 0)) + bytes(4)
+    message = encode_call(77, WHO.program, WHO.version, 1, (3, struct.pack(">I", 1) + name), (3, proof))
+    assert b"unix.1000" in raw.send(message)
+    assert auth_refusal(other.send(message)) == 4
+    assert auth_refusal(other.full()) == 2
+    assert b"unix.1000" in other.nick(name, late=-2.0)
+
+
 def test_a_retransmission_in_the_same_turn_is_left_to_the_first(raw: Raw) -> None:
     name = nickname(raw.full())
     proof = des.ecb_encrypt(KEY, struct.pack(">2I", int(raw.time.now) + 1, 0)) + bytes(4)

@@ -219,22 +219,24 @@ import sys
 from nfsrpc.auth.dh import DhCredential
 from nfsrpc.auth.keys import PublicKeyFile, own_netname
 from nfsrpc.keyserv.client import KeyservKeys
+from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
-from nfsrpc.xdr import Procedure
 sys.path.insert(0, sys.argv[4])
 from whoami import WHO
 keys = KeyservKeys(PublicKeyFile(sys.argv[2]).public)
 credential = DhCredential(keys, own_netname(), sys.argv[3])
-with connect_udp("127.0.0.1", int(sys.argv[1]), credential=credential) as client:
+connect = {"udp": connect_udp, "tcp": connect_tcp}[sys.argv[5]]
+with connect("127.0.0.1", int(sys.argv[1]), credential=credential) as client:
     print(client.call(WHO, ()).decode())
 """
 
 
-def test_our_client_finds_its_key_with_the_keyserv(machine: Machine) -> None:
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+def test_our_client_finds_its_key_with_the_keyserv(machine: Machine, proto: str) -> None:
     machine.need_other_users()
     support = str(Path(__file__).resolve().parents[1] / "support")
-    with machine.server(machine.directory / "des_server", "udp") as port:
-        script = (sys.executable, "-c", THROUGH_KEYSERV, str(port), str(machine.keys), SERVER, support)
+    with machine.server(machine.directory / "des_server", proto) as port:
+        script = (sys.executable, "-c", THROUGH_KEYSERV, str(port), str(machine.keys), SERVER, support, proto)
         done = machine.run(*script, uid=1000)
         assert done.stdout == f"{USER} window 60 uid 1000 gid 1001\n", done.stderr
         stranger = machine.run(*script, uid=1001)

@@ -9,18 +9,20 @@ from kerberos import REALM, Realm
 from whoami import ECHO, WHO, Whoami, Whoserved
 
 from nfsrpc.auth.base import Peer
-from nfsrpc.auth.gss import GssCredential
+from nfsrpc.auth.gss import GssCredential, GssSession
 from nfsrpc.auth.gss_library import GssFailed
 from nfsrpc.auth.gss_server import GssAuthenticator
 from nfsrpc.auth.gss_unclaimed import UnclaimedContexts
 from nfsrpc.auth.gss_wire import GssCredentialBody, opaque, word
 from nfsrpc.auth.idmap import IdMap, Unix
+from nfsrpc.protocols import rpcsec_gss as gss
 from nfsrpc.rpc.dispatch import Binding, Dispatcher
 from nfsrpc.rpc.errors import AuthRefused
 from nfsrpc.rpc.later import Later
 from nfsrpc.rpc.message import auth_bytes, auth_refusal, call_head, decode_reply
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
+from nfsrpc.xdr import decode
 
 gssapi = pytest.importorskip("gssapi", reason="needs python-gssapi")
 
@@ -29,6 +31,7 @@ ALICE = f"alice@{REALM}"
 BOB = f"bob@{REALM}"
 IDMAP = IdMap({ALICE: Unix(1000, 100, (7, 8))})
 CREDPROBLEM, CTXPROBLEM = 13, 14
+CONTINUE_NEEDED = 1
 
 
 @pytest.mark.parametrize("connect", [connect_udp, connect_tcp])
@@ -163,23 +166,36 @@ class Raw:
         return self.send(self.message(body, verifier, opaque(token), procedure))
 
 
+def initiator(flags):
+    """The library's half of a context with the server."""
+    return gssapi.SecurityContext(
+        name=gssapi.Name("nfs@localhost", gssapi.NameType.hostbased_service),
+        usage="initiate",
+        mech=gssapi.MechType.kerberos,
+        flags=flags,
+    )
+
+
+THREE_MESSAGES = gssapi.RequirementFlag.mutual_authentication | gssapi.RequirementFlag.dce_style
+"""With these, Kerberos sends a third message: the server has to say CONTINUE_NEEDED after the first."""
+
+
+def init_result(reply: bytes) -> tuple[bytes, int, int, bytes]:
+    """Handle, major status, window and token."""
+    result = decode(gss.decode_rpc_gss_init_res, reply[decode_reply(reply).body :])
+    return result.handle, result.gss_major, result.seq_window, result.gss_token
+
+
 class Party:
     """One principal's context with a `Raw` server."""
 
-    def __init__(self, raw: Raw, security: int = 1) -> None:
+    def __init__(self, raw: Raw) -> None:
         self.raw = raw
-        self.security = gssapi.SecurityContext(
-            name=gssapi.Name("nfs@localhost", gssapi.NameType.hostbased_service),
-            usage="initiate",
-            mech=gssapi.MechType.kerberos,
-            flags=[gssapi.RequirementFlag.mutual_authentication],
-        )
+        self.security = initiator(gssapi.RequirementFlag.mutual_authentication)
         reply = raw.init(self.security.step())
-        at = decode_reply(reply).body
-        self.handle = reply[at + 4 : at + 20]
-        major, minor, self.window, length = struct.unpack_from(">4I", reply, at + 20)
-        assert (major, minor) == (0, 0)
-        self.security.step(reply[at + 36 : at + 36 + length])
+        self.handle, major, self.window, token = init_result(reply)
+        assert major == 0
+        self.security.step(token)
         self.security.verify_signature(word(self.window), decode_reply(reply).verifier.body)
 
     def mic(self, head: bytes) -> tuple[int, bytes]:
@@ -269,6 +285,9 @@ def test_a_signature_over_other_bytes_is_none(party: Party) -> None:
     for change in (lambda head: head + b"x", lambda head: head[:-4], lambda head: b"\0" * 4 + head[4:]):
         reply = party.call(1, verifier=lambda head, change=change: party.mic(change(head)))
         assert auth_refusal(reply) == CREDPROBLEM
+    for cut in range(28):
+        reply = party.call(1, verifier=lambda head, cut=cut: (6, party.mic(head)[1][:cut]))
+        assert auth_refusal(reply) == CREDPROBLEM, cut
     signed = party.message(1)
     for bit in range(0, 8 * len(signed), 7):
         if 32 <= bit < 96 or 192 <= bit < 256:
@@ -372,13 +391,55 @@ def test_nothing_readable_travels_with_privacy(party: Party) -> None:
     assert secret not in party.raw.send(message)
 
 
+def test_a_context_may_take_more_than_one_exchange(raw: Raw) -> None:
+    security = initiator(THREE_MESSAGES)
+    reply = raw.init(security.step())
+    handle, major, _, token = init_result(reply)
+    assert (major, len(handle), decode_reply(reply).verifier) == (CONTINUE_NEEDED, 16, (0, b""))
+    assert raw.flavor.contexts == 1
+    body = GssCredentialBody(1, 0, 1, 1, handle).encode()
+    early = raw.message(body, lambda head: (6, bytes(28)))
+    assert auth_refusal(raw.send(early)) == CREDPROBLEM
+    reply = raw.init(security.step(token), 2, handle)
+    again, major, window, token = init_result(reply)
+    assert (again, major, token) == (handle, 0, b"")
+    security.verify_signature(word(window), decode_reply(reply).verifier.body)
+    assert answered(raw.send(raw.message(body, lambda head: (6, security.get_signature(head)))))
+
+
+@pytest.mark.parametrize("connect", [connect_udp, connect_tcp])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_our_client_goes_on_as_long_as_the_server_says(
+    realm: Realm, monkeypatch: pytest.MonkeyPatch, connect, workers: int
+) -> None:
+    monkeypatch.setattr(GssSession, "_initiator", lambda self: initiator(THREE_MESSAGES))
+    with (
+        Whoserved([GssAuthenticator(IDMAP)], workers) as served,
+        connect("localhost", served.port, credential=GssCredential("krb5i")) as client,
+    ):
+        assert client.call(WHO, ()).decode() == f"krb5i gss:{ALICE} 1000 100 7,8"
+
+
+def test_a_thousand_callers_who_never_finish_take_no_room_from_those_who_did(realm: Realm) -> None:
+    raw = Raw(contexts=64, per_peer=16)
+    party = Party(raw)
+    assert answered(party.call(1))
+    token = initiator(THREE_MESSAGES).step()
+    for number in range(1000):
+        body = GssCredentialBody(1, 1, 0, 1, b"").encode()
+        message = raw.message(body, (0, b""), opaque(token), 0)
+        host = PEER.host if number % 2 else f"192.0.2.{number % 200}"
+        assert init_result(raw.send(message, PEER._replace(host=host)))[1] == CONTINUE_NEEDED
+        assert raw.flavor.contexts <= 64
+    assert answered(party.call(2))
+    assert answered(Party(raw).call(1))
+
+
 @pytest.mark.parametrize("token", [b"", b"garbage!", b"\x60\x03abc", bytes(2000)])
 def test_broken_tokens_are_told_the_status_and_leave_nothing_behind(raw: Raw, token: bytes) -> None:
-    reply = raw.init(token)
-    at = decode_reply(reply).body
-    handle_length, major = struct.unpack_from(">2I", reply, at)
-    assert handle_length == 0
-    assert major not in (0, 1)
+    handle, major, _, _ = init_result(raw.init(token))
+    assert handle == b""
+    assert major not in (0, CONTINUE_NEEDED)
     assert raw.flavor.contexts == 0
 
 
@@ -397,7 +458,7 @@ def test_context_set_up_that_is_refused(raw: Raw, what, stat: int) -> None:
     assert raw.flavor.contexts == 0
 
 
-def test_established_contexts_survive_a_thousand_half_made_ones(realm: Realm) -> None:
+def test_half_made_contexts_go_first(realm: Realm) -> None:
     raw = Raw(contexts=64, per_peer=16)
     party, new = Party(raw), Party(raw)
     assert answered(party.call(1))

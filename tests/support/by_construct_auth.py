@@ -46,6 +46,17 @@ gss_init_res = Struct(
 gss_integ_data = Struct("databody_integ" / opaque(), "checksum" / opaque())
 gss_priv_data = Struct("databody_priv" / opaque())
 
+# --- RFC 5403 §3.3: BIND_CHANNEL of version 2
+
+bind_in_args = Struct("hash" / opaque())
+bind_verf_args = Struct("prefix" / opaque(), "oid" / opaque(), "mic" / opaque())
+bind_res = Struct(
+    "stat" / one_of(0, 1, 2),
+    "list" / Switch(this.stat, {1: PrefixedArray(word, opaque()), 2: PrefixedArray(word, opaque())}),
+)
+bind_in_res = Struct("seq_num" / word, "hash" / opaque(), "res" / bind_res)
+bind_verf_res = Struct("res" / bind_res, "mic" / opaque())
+
 # --- RFC 9289 §4.1: a NULL call of flavour 7 asks for TLS; the reply's verifier says yes
 
 starttls = Struct("flavor" / Const(0, Int32ub), "body" / opaque(8), Check(this.body == b"STARTTLS"))
@@ -55,6 +66,9 @@ TYPES = {
     "rpcsec_gss": {
         "rpc_gss_cred_t": gss_credential, "rpc_gss_init_arg": gss_init_arg, "rpc_gss_init_res": gss_init_res,
         "rpc_gss_integ_data": gss_integ_data, "rpc_gss_priv_data": gss_priv_data,
+        "rgss2_bind_chan_MIC_in_args": bind_in_args, "rgss2_bind_chan_verf_args": bind_verf_args,
+        "rgss2_bind_chan_res": bind_res, "rgss2_bind_chan_MIC_in_res": bind_in_res,
+        "rgss2_bind_chan_verf_res": bind_verf_res,
     },
 }  # fmt: skip
 """Declarations of types that no procedure has, by .x file and name there."""

@@ -119,7 +119,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="processes of our server (default: %(default)s)")
     parser.add_argument("--size", type=int, default=32, help="bytes carried there and back (default: %(default)s)")
     parser.add_argument("--transport", choices=("tcp", "udp"), default="tcp", help="(default: %(default)s)")
-    return parser.parse_args(argv)
+    o = parser.parse_args(argv)
+    if o.transport == "udp" and o.clients > 1:
+        parser.error("libtirpc's server has room for one context on its UDP socket: --clients 1")
+    return o
 
 
 def main(argv: list[str]) -> int:

@@ -12,8 +12,8 @@ rpc_gss_proc_t = {0: 'RPCSEC_GSS_DATA', 1: 'RPCSEC_GSS_INIT', 2: 'RPCSEC_GSS_CON
 rpc_gss_service_t = {1: 'rpc_gss_svc_none', 2: 'rpc_gss_svc_integrity', 3: 'rpc_gss_svc_privacy', 4: 'rpc_gss_svc_channel_prot'}
 
 
-class rpc_gss_cred_vers_t(_l.Part):
-    """struct rpc_gss_cred_vers_t {
+class rpc_gss_cred_vers_1_t(_l.Part):
+    """struct rpc_gss_cred_vers_1_t {
         rpc_gss_proc_t gss_proc;
         unsigned int seq_num;
         rpc_gss_service_t service;
@@ -21,7 +21,7 @@ class rpc_gss_cred_vers_t(_l.Part):
     };
     """
 
-    name = 'rpc_gss_cred_vers_t'
+    name = 'rpc_gss_cred_vers_1_t'
     fields_desc = [
         _f.SignedIntEnumField('gss_proc', 0, rpc_gss_proc_t),
         _f.IntField('seq_num', 0),
@@ -33,17 +33,15 @@ class rpc_gss_cred_vers_t(_l.Part):
 class rpc_gss_cred_t(_l.Part):
     """union rpc_gss_cred_t switch (unsigned int rgc_version) {
     case RPCSEC_GSS_VERS_1:
-        rpc_gss_cred_vers_t rgc_cred_v1;
     case RPCSEC_GSS_VERS_2:
-        rpc_gss_cred_vers_t rgc_cred_v2;
+        rpc_gss_cred_vers_1_t rgc_cred_v1;
     };
     """
 
     name = 'rpc_gss_cred_t'
     fields_desc = [
         _f.IntField('rgc_version', 0),
-        _f.ConditionalField(_l.part('rgc_cred_v1', lambda: rpc_gss_cred_vers_t), lambda pkt: pkt.rgc_version in (1,)),
-        _f.ConditionalField(_l.part('rgc_cred_v2', lambda: rpc_gss_cred_vers_t), lambda pkt: pkt.rgc_version in (2,)),
+        _f.ConditionalField(_l.part('rgc_cred_v1', lambda: rpc_gss_cred_vers_1_t), lambda pkt: pkt.rgc_version in (1, 2)),
     ]
 
 
@@ -102,4 +100,84 @@ class rpc_gss_priv_data(_l.Part):
     name = 'rpc_gss_priv_data'
     fields_desc = [
         _l.OpaqueField('databody_priv', b""),
+    ]
+
+
+class rgss2_bind_chan_MIC_in_args(_l.Part):
+    """struct rgss2_bind_chan_MIC_in_args {
+        opaque rbcmia_bind_chan_hash<>;
+    };
+    """
+
+    name = 'rgss2_bind_chan_MIC_in_args'
+    fields_desc = [
+        _l.OpaqueField('rbcmia_bind_chan_hash', b""),
+    ]
+
+
+class rgss2_bind_chan_verf_args(_l.Part):
+    """struct rgss2_bind_chan_verf_args {
+        rgss2_chan_pref rbcva_chan_bind_prefix;
+        rgss2_oid rbcva_chan_bind_oid_hash;
+        opaque rbcva_chan_mic<>;
+    };
+    """
+
+    name = 'rgss2_bind_chan_verf_args'
+    fields_desc = [
+        _l.OpaqueField('rbcva_chan_bind_prefix', b""),
+        _l.OpaqueField('rbcva_chan_bind_oid_hash', b""),
+        _l.OpaqueField('rbcva_chan_mic', b""),
+    ]
+
+
+rgss2_bind_chan_status = {0: 'RGSS2_BIND_CHAN_OK', 1: 'RGSS2_BIND_CHAN_PREF_NOTSUPP', 2: 'RGSS2_BIND_CHAN_HASH_NOTSUPP'}
+
+
+class rgss2_bind_chan_res(_l.Part):
+    """union rgss2_bind_chan_res switch (rgss2_bind_chan_status rbcr_stat) {
+    case RGSS2_BIND_CHAN_OK:
+        void;
+    case RGSS2_BIND_CHAN_PREF_NOTSUPP:
+        rgss2_chan_pref rbcr_pref_list<>;   /* the prefixes that are */
+    case RGSS2_BIND_CHAN_HASH_NOTSUPP:
+        rgss2_oid rbcr_oid_list<>;          /* the hashes that are */
+    };
+    """
+
+    name = 'rgss2_bind_chan_res'
+    fields_desc = [
+        _f.SignedIntEnumField('rbcr_stat', 0, rgss2_bind_chan_status),
+        _f.ConditionalField(_l.ElementsField('rbcr_pref_list', _l.OpaqueField('rbcr_pref_list', b"")), lambda pkt: pkt.rbcr_stat in (1,)),
+        _f.ConditionalField(_l.ElementsField('rbcr_oid_list', _l.OpaqueField('rbcr_oid_list', b"")), lambda pkt: pkt.rbcr_stat in (2,)),
+    ]
+
+
+class rgss2_bind_chan_MIC_in_res(_l.Part):
+    """struct rgss2_bind_chan_MIC_in_res {
+        unsigned int rbcmr_seq_num;
+        opaque rbcmr_bind_chan_hash<>;
+        rgss2_bind_chan_res rbcmr_res;
+    };
+    """
+
+    name = 'rgss2_bind_chan_MIC_in_res'
+    fields_desc = [
+        _f.IntField('rbcmr_seq_num', 0),
+        _l.OpaqueField('rbcmr_bind_chan_hash', b""),
+        _l.part('rbcmr_res', lambda: rgss2_bind_chan_res),
+    ]
+
+
+class rgss2_bind_chan_verf_res(_l.Part):
+    """struct rgss2_bind_chan_verf_res {
+        rgss2_bind_chan_res rbcvr_res;
+        opaque rbcvr_mic<>;
+    };
+    """
+
+    name = 'rgss2_bind_chan_verf_res'
+    fields_desc = [
+        _l.part('rbcvr_res', lambda: rgss2_bind_chan_res),
+        _l.OpaqueField('rbcvr_mic', b""),
     ]
