@@ -53,6 +53,7 @@ _ANY = ("0.0.0.0", "::")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where the server keeps "
               "what it has to know of plain directories.  [default: ~/.local/state/nfsrpc]")  # fmt: skip
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Server processes.")
+@click.option("--shared", is_flag=True, help="Let other servers have the same volumes, all of them started so.")
 @export_flags
 @click.option("--id-map", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Lines of PRINCIPAL USER "
               "for --sec=krb5... and dh; principals of users are found without.")  # fmt: skip
@@ -78,6 +79,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     port: int,
     state: Path | None,
     workers: int,
+    shared: bool,
     id_map: str | None,
     public_keys: str,
     keyserv: str,
@@ -108,7 +110,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     try:
         read = _exports(volumes, mount_paths, flags, exports_file)
         known = SecurityOptions(public_keys, keyserv, id_map, shorthand)
-        options = Options(host, port, workers, portmap, known, tls, state)
+        options = Options(host, port, workers, portmap, known, tls, state, shared)
         with (
             _ended_by_signals(),
             (nfs := NfsServer(read, options)).started() as (server, place),

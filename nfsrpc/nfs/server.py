@@ -77,6 +77,7 @@ class Options:
     """How to serve: address, port (0: a free one), workers, whether to care for port 111, who is believed, TLS.
 
     `state`: where what is to be known of plain directories is kept; None: the usual place.
+    `shared`: beside other servers that have the same volumes, if they are started so, too.
     """
 
     host: str = "127.0.0.1"
@@ -86,6 +87,7 @@ class Options:
     security: SecurityOptions = field(default_factory=SecurityOptions)
     tls: ServerTls | None = None
     state: Path | None = None
+    shared: bool = False
 
 
 class Served(NamedTuple):
@@ -195,7 +197,8 @@ class NfsServer:
         deadline = time.monotonic() + (_LEAVING if path in self._given_up else 0)
         while True:
             try:
-                return hold(path, state=self._options.state, inherited=inherited)
+                options = self._options
+                return hold(path, state=options.state, shared=options.shared, inherited=inherited)
             except IN_USE:
                 if time.monotonic() >= deadline:
                     raise

@@ -21,7 +21,7 @@ IN_USE = (VolumeInUse, DirectoryInUse)
 
 
 class Held(Protocol):
-    """A store that this server has for itself."""
+    """A store that this server has for itself, or shares with others."""
 
     keep: Path
     """Directory for what the server itself keeps about the store; clients cannot reach it."""
@@ -43,10 +43,10 @@ class HeldVolume:
 
     user: tuple[int, int] | None = None
 
-    def __init__(self, path: str | os.PathLike[str], inherited: int | None = None) -> None:
-        """NotAVolume; VolumeInUse. `inherited`: the descriptor of a lock that a predecessor holds."""
+    def __init__(self, path: str | os.PathLike[str], shared: bool = False, inherited: int | None = None) -> None:
+        """NotAVolume; VolumeInUse. See `hold`."""
         self.keep = Path(path)
-        self._lock = VolumeLock(path, inherited=inherited)
+        self._lock = VolumeLock(path, shared=shared, inherited=inherited)
         self.fileno = self._lock.fileno
         self.release = self._lock.release
 
@@ -83,7 +83,19 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
 
 
 def hold(
-    path: str | os.PathLike[str], *, state: str | os.PathLike[str] | None = None, inherited: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    state: str | os.PathLike[str] | None = None,
+    shared: bool = False,
+    inherited: int | None = None,
 ) -> Held:
-    """Hold what is at `path`, a volume or a plain directory. NotAVolume, VolumeInUse, CannotServe."""
-    return HeldVolume(path, inherited) if is_volume(path) else HeldDirectory(path, state, inherited)
+    """Hold what is at `path`, a volume or a plain directory. NotAVolume, VolumeInUse, CannotServe.
+
+    `shared`: a volume, beside servers that share it, too. `inherited`: the
+    descriptor of a lock that a predecessor holds.
+    """
+    if is_volume(path):
+        return HeldVolume(path, shared, inherited)
+    if shared:
+        raise CannotServe(path, "a plain directory is served by one server at a time; only volumes can be shared")
+    return HeldDirectory(path, state, inherited)

@@ -15,10 +15,14 @@ from .replay import greatest_age
 from .superblock import FORMAT, SuperblockFile
 
 LOCK_FILE = "lock"
+_TRIES, _PAUSE = 25, 0.02
+"""How often, and after how many seconds each, a server that shares tries to join those that do."""
 
 
 class Lock:
     """The lock of a volume, and nothing more: for programs that need the volume at rest."""
+
+    refusal = "the volume is in use by a running server"
 
     def __init__(
         self,
@@ -44,11 +48,19 @@ class Lock:
                 self._begin()
                 if shared:
                     fcntl.flock(self._descriptor, fcntl.LOCK_SH)
-            elif not (shared and self._try(fcntl.LOCK_SH)):
-                raise VolumeInUse(self.path, "the volume is in use by a running server")
+            elif not (shared and self._join()):
+                raise VolumeInUse(self.path, self.refusal)
         except BaseException:
             self.release()
             raise
+
+    def _join(self) -> bool:
+        """Have it together with others. One that begins has it alone for a moment, so it is worth to try again."""
+        for _ in range(_TRIES):
+            if self._try(fcntl.LOCK_SH):
+                return True
+            time.sleep(_PAUSE)
+        return False
 
     def _begin(self) -> None:
         """Nobody else has the volume: what is to be done before anybody has."""
@@ -89,6 +101,8 @@ class VolumeLock(Lock):
     it also sets the volume's uptime clock, which runs on where the latest
     remembered result was made: time without a server does not count.
     """
+
+    refusal = f"{Lock.refusal}; several can have it if all are started with --shared"
 
     def __init__(
         self,
