@@ -1,6 +1,7 @@
 """The asyncio client over TCP: the twin of `nfsrpc.transport.client_tcp`."""
 
 import asyncio
+import errno
 import os
 import socket
 from collections import deque
@@ -105,13 +106,31 @@ class AsyncTcpClient(AsyncClient):
                     raise
 
     async def _attempt(self) -> None:
-        to = self._addresses[0]
+        to, ports = self._addresses[0], self._source_ports
+        while True:
+            sock = self._socket(to, ports)
+            used = sock.getsockname()[1]
+            try:
+                await self._connect_on(sock, to)
+                return
+            except TimeoutError:
+                raise RpcTimeout(f"{to}: {os.strerror(errno.ETIMEDOUT)}") from None
+            except OSError as refused:
+                if refused.errno != errno.EADDRNOTAVAIL or used not in ports:
+                    raise Disconnected(f"{to}: {refused.strerror}") from None
+                # The same two ends have used this port within the last minute (TIME_WAIT): the next one is taken.
+                ports = ports[ports.index(used) + 1 :]
+
+    def _socket(self, to: SocketAddress, ports: tuple[int, ...]) -> socket.socket:
         try:
-            sock = open_socket(to, self._source_ports)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock = open_socket(to, ports)
         except OSError as unusable:
             raise Disconnected(f"{to}: {unusable.strerror}") from None
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return sock
+
+    async def _connect_on(self, sock: socket.socket, to: SocketAddress) -> None:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 await self._loop.sock_connect(sock, to.address)
@@ -121,12 +140,6 @@ class AsyncTcpClient(AsyncClient):
                 lambda: _Stream(self, self._limits, channel), sock=sock
             )
             self._heard = self._loop.time()
-        except TimeoutError:
-            sock.close()
-            raise RpcTimeout(f"{to}: {os.strerror(110)}") from None
-        except OSError as refused:
-            sock.close()
-            raise Disconnected(f"{to}: {refused.strerror}") from None
         except BaseException:
             sock.close()
             raise
