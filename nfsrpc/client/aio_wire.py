@@ -33,6 +33,10 @@ class AsyncWire:
         task.add_done_callback(_noticed)
         return Flight(request, task)
 
+    def submit_all(self, requests: list[Request[T]]) -> list[Flight[T]]:
+        """Send requests together: what is sent in one round of the event loop leaves together anyway."""
+        return [self.submit(request) for request in requests]
+
     async def _fly(self, request: Request[T]) -> T:
         """The result of `request`. On a hard mount a silent server is asked again for ever."""
         attempts = 0

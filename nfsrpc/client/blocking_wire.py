@@ -34,6 +34,16 @@ class BlockingWire:
         except RpcError as error:
             raise from_rpc_error(error) from error
 
+    def submit_all(self, requests: list[Request[T]]) -> list[Flight[T]]:
+        """Send requests of one procedure together."""
+        if not requests:
+            return []
+        try:
+            calls = self._client.submit_all(requests[0].procedure, [(request.argument,) for request in requests])
+        except RpcError as error:
+            raise from_rpc_error(error) from error
+        return list(map(Flight, requests, calls))
+
     def ready(self, flight: Flight[Any]) -> bool:
         """Whether the reply is there."""
         call: PendingCall = flight.call

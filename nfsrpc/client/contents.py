@@ -6,6 +6,8 @@ file is open, what is kept of it is believed until a reply says otherwise.
 """
 
 import errno
+from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from nfsrpc.protocols.nfs_prot import fattr
@@ -49,6 +51,7 @@ class Contents:
         self.path = b""
         self._reading: dict[int, Reading] = {}
         self._dirty: dict[int, Dirty] = {}
+        self._whole: dict[int, None] = {}
         self._writing: dict[int, Flying] = {}
         self._error: OSError | None = None
         self.changes = 0
@@ -209,14 +212,17 @@ class Contents:
                 return
         first = max(number, ahead.frontier)
         behind = min(ahead.limit + 1, first + room, -(-self._node.attributes.size // self._page))
-        for wanted in range(first, behind):
-            if (
-                wanted not in self._reading
-                and wanted not in self._writing
-                and not self._cache.has(self, wanted)
-                and not self._written_whole(wanted)
-            ):
-                self._ask_for(wanted)
+        wanted = [
+            number
+            for number in range(first, behind)
+            if number not in self._reading
+            and number not in self._writing
+            and not self._cache.has(self, number)
+            and not self._written_whole(number)
+        ]
+        handle, page = self._node.handle, self._page
+        flights = self._tree.wire.submit_all([nfs2.read(handle, number * page, page) for number in wanted])
+        self._reading.update(zip(wanted, flights, strict=True))
         ahead.frontier = max(behind, first)
 
     def _harvest(self) -> None:
@@ -224,7 +230,7 @@ class Contents:
         wire, page = self._tree.wire, self._page
         for number, flight in list(self._reading.items()):
             if not wire.ready(flight):
-                continue
+                return  # they come in order, nearly always
             try:
                 data, attributes = wire.take(flight)
             except OSError:
@@ -247,47 +253,61 @@ class Contents:
         while done < len(data):
             number, low = divmod(offset + done, page)
             high = min(page, low + len(data) - done)
-            await self._put(number, low, bytes(data[done : done + high - low]))
+            await self._put(number, low, data[done : done + high - low])
             done += high - low
             self.size = max(self.size, offset + done)
-            self._node.resized()
-            if high == page:
-                await self._launch(number)
+            if len(self._whole) >= self._batch:
+                await self._launch(self._whole)
+        self._node.resized()
         if len(self._dirty) * page > self._tree.options.write_behind:
-            await self._launch(next(iter(self._dirty)))
+            await self._launch(list(self._dirty))
 
-    async def _put(self, number: int, low: int, piece: bytes) -> None:
+    async def _put(self, number: int, low: int, piece: memoryview) -> None:
         self.changes += 1
         self.version = None
-        dirty = self._dirty.get(number)
-        if dirty is not None and not dirty.add(low, piece):
-            await self._launch(number)
-            dirty = self._dirty.get(number)
-            if dirty is not None and not dirty.add(low, piece):
-                await self._put(number, low, piece)
-                return
+        while (dirty := self._dirty.get(number)) is not None and not dirty.add(low, piece):
+            await self._launch([number])
         if dirty is None:
-            self._dirty[number] = Dirty(self._page, low, piece)
+            dirty = self._dirty[number] = Dirty(self._page, low, piece)
+        if dirty.whole:
+            self._whole[number] = None
 
-    async def _launch(self, number: int) -> None:
-        """Send what is dirty of a page. Runs of one page go one after the other: two in flight could change places."""
-        options, wire = self._tree.options, self._tree.wire
-        while number in self._writing:
-            await self._land(number)
-        most = max(1, min(wire.window, options.write_behind // self._page))
-        while len(self._writing) >= most:
-            await self._land(next(iter(self._writing)))
+    @property
+    def _batch(self) -> int:
+        """Pages that are sent together: half of what may be in flight, so that the server always has some."""
+        return max(1, min(self._tree.wire.window, self._tree.options.write_behind // self._page) // 2)
+
+    async def _launch(self, numbers: Iterable[int]) -> None:
+        """Send what is dirty of these pages, together.
+
+        Runs of one page go one after the other: two in flight could change places.
+        """
+        wire, page, batch = self._tree.wire, self._page, self._batch
+        waiting = deque(numbers)
+        while waiting:
+            while len(self._writing) > batch:
+                await self._land(next(iter(self._writing)))
+            now = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
+            for number in now:
+                while number in self._writing:
+                    await self._land(number)
+            ready = [(number, dirty) for number in now if (dirty := self._take(number)) is not None]
+            handle = self._node.handle
+            flights = wire.submit_all([nfs2.write(handle, n * page + dirty.low, dirty.run) for n, dirty in ready])
+            for (number, dirty), flight in zip(ready, flights, strict=True):
+                self._writing[number] = Flying(flight, dirty.low, flight.request.argument.data)
+
+    def _take(self, number: int) -> Dirty | None:
+        """What is dirty of a page, if it can leave now; a READ of it that is under way is not waited for any more."""
+        if number in self._writing:
+            return None  # another task was faster: that one, or the next, sends it
         dirty = self._dirty.pop(number, None)
-        if dirty is None or number in self._writing:
-            if dirty is not None:
-                self._dirty[number] = dirty
-            return
-        run = dirty.run
-        reading = self._reading.pop(number, None)
-        if reading is not None:
-            wire.drop(reading)
-        request = nfs2.write(self._node.handle, number * self._page + dirty.low, run)
-        self._writing[number] = Flying(wire.submit(request), dirty.low, run)
+        if dirty is not None:
+            self._whole.pop(number, None)
+            reading = self._reading.pop(number, None)
+            if reading is not None:
+                self._tree.wire.drop(reading)
+        return dirty
 
     async def _land(self, number: int) -> None:
         """Wait for the WRITE of a page. A failure is kept for whoever writes, syncs or closes next."""
@@ -328,8 +348,7 @@ class Contents:
     async def settle(self) -> None:
         """Wait until the server has everything. Raises, once, what went wrong with what was written."""
         while self._dirty or self._writing:
-            for number in list(self._dirty):
-                await self._launch(number)
+            await self._launch(list(self._dirty))
             if self._writing:
                 await self._land(next(iter(self._writing)))
         self._raise_error()

@@ -99,27 +99,36 @@ class ReadAhead:
 class Dirty:
     """Bytes of one page that the server has not got yet: one run, from `low` to `high` within the page."""
 
-    __slots__ = ("data", "high", "low")
+    __slots__ = ("_data", "high", "low", "whole")
 
-    def __init__(self, page: int, low: int, piece: bytes) -> None:
-        self.data = bytearray(page)
+    def __init__(self, page: int, low: int, piece: bytes | memoryview) -> None:
         self.low = low
         self.high = low + len(piece)
-        self.data[low : self.high] = piece
+        self.whole = len(piece) == page
+        """Whether the run is the page."""
+        self._data: bytes | bytearray
+        if self.whole:
+            self._data = bytes(piece)
+        else:
+            self._data = bytearray(page)
+            self._data[low : self.high] = piece
 
-    def add(self, low: int, piece: bytes) -> bool:
+    def add(self, low: int, piece: bytes | memoryview) -> bool:
         """Write `piece` at `low`. False, and nothing done, where that would leave a gap."""
         high = low + len(piece)
         if low > self.high or high < self.low:
             return False
-        self.data[low:high] = piece
+        if not isinstance(self._data, bytearray):
+            self._data = bytearray(self._data)
+        self._data[low:high] = piece
         self.low, self.high = min(self.low, low), max(self.high, high)
+        self.whole = self.high - self.low == len(self._data)
         return True
 
     @property
     def run(self) -> bytes:
         """The bytes."""
-        return bytes(self.data[self.low : self.high])
+        return self._data if isinstance(self._data, bytes) else bytes(self._data[self.low : self.high])
 
 
 def patched(base: bytes, low: int, run: bytes) -> bytes:

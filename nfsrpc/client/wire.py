@@ -35,6 +35,9 @@ class Wire(Protocol):
     def submit(self, request: Request[T]) -> Flight[T]:
         """Send `request` without waiting. Every flight is to be landed or dropped."""
 
+    def submit_all(self, requests: list[Request[T]]) -> list[Flight[T]]:
+        """Send requests of one procedure together."""
+
     @property
     def window(self) -> int:
         """READs or WRITEs of one file that may be in flight at once."""

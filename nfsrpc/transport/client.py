@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -74,6 +74,23 @@ class Client(ABC):
         """
         self._shake_hands(procedure)
         return self._submit(procedure, args, self._session.begin, self._timeout if timeout is None else timeout)
+
+    def submit_all(
+        self, procedure: Procedure, arguments: Iterable[tuple[Any, ...]], *, timeout: float | None = None
+    ) -> list[PendingCall]:
+        """Send one call for each of `arguments`; over TCP they leave together. Otherwise as `submit`."""
+        self._shake_hands(procedure)
+        begin, table = self._session.begin, self._table
+        with self._turn_over:
+            if self._closed:
+                raise Disconnected("the client has been closed")
+            now = self._clock()
+            deadline = now + (self._timeout if timeout is None else timeout)
+            calls = [table.open(procedure, args, begin, now=now, deadline=deadline) for args in arguments]
+            self._transmit(now)
+            if self._reading:
+                self._wake()
+        return calls
 
     def _submit(
         self, procedure: Procedure, args: tuple[Any, ...], begin: Callable[[], CallAuth], timeout: float
@@ -251,8 +268,11 @@ class Client(ABC):
 
     def _transmit(self, now: float) -> None:
         timeouts = self._table.timeouts
-        for call in self._table.due(now):
+        calls = self._table.due(now)
+        for call in calls:
             self._send(call)
+        if calls:
+            self._depart()
         if self._table.timeouts != timeouts:
             self._overdue()
 
@@ -292,7 +312,14 @@ class Client(ABC):
 
     @abstractmethod
     def _send(self, call: PendingCall) -> None:
-        """Send the call's bytes without waiting. Called with the lock held; never raises for what a network does."""
+        """Send the call's bytes without waiting, or have `_depart` send them.
+
+        Called with the lock held; never raises for what a network does.
+        """
+
+    @abstractmethod
+    def _depart(self) -> None:
+        """Calls have been given to `_send`, and no more follow at once. Called with the lock held."""
 
     @abstractmethod
     def _exchange(self, timeout: float) -> list[bytes]:

@@ -105,9 +105,10 @@ class TcpClient(Client):
         return str(self._addresses[0])
 
     def _send(self, call: PendingCall) -> None:
-        if not self._up:
-            return
-        self._queue([call.message])
+        if self._up:
+            self._queue([call.message])
+
+    def _depart(self) -> None:
         if self._holding_back and len(self._unsent) < _HELD_BACK:
             self._holding_back = False
             return

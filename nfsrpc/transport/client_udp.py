@@ -100,6 +100,9 @@ class UdpClient(Client):
             # Refused by ICMP for an earlier datagram, no route at the moment: as good as lost on the way.
             self._trouble = trouble
 
+    def _depart(self) -> None:
+        """Datagrams have left one by one."""
+
     @property
     def _server(self) -> Peer:
         return self._to.as_peer("udp")
