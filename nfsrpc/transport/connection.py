@@ -15,10 +15,12 @@ from .tls import TlsFailed, server_stream
 _log = logging.getLogger(__name__)
 _READ = 1 << 16
 """Bytes taken at once: from 128 KiB on, glibc maps and unmaps fresh memory for each read, which costs 13 µs."""
+_READS = 4
+"""Reads in a row while each is full: a peer in the middle of 8 KiB writes gets 31 of them into one commit, not 7."""
 
 
 class Connection:
-    """One TCP peer. It holds at most one read beyond its caps, whatever the peer does.
+    """One TCP peer. It holds at most `_READS` reads beyond its caps, whatever the peer does.
 
     `calls` are the records that wait for a turn. While there are any, or
     while more than `limits.unsent` bytes of replies wait, nothing is read.
@@ -65,17 +67,23 @@ class Connection:
         return self._ended and not self.calls and not self._out
 
     def receive(self) -> None:
-        """Read once, and cut what came into `calls`."""
+        """Read what there is, within bounds, and cut it into `calls`."""
+        for _ in range(_READS):
+            if not self._read() or self._ended or self._unsent > self._limits.unsent:
+                return
+
+    def _read(self) -> bool:
+        """Read once; whether there is probably more."""
         try:
             data = self.sock.recv(_READ)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
             self._drop_output()
         if not data:
             self._ended = True
-            return
+            return False
         try:
             self.calls.extend(self._stream.feed(data))
         except (RecordError, TlsFailed) as error:
@@ -91,6 +99,7 @@ class Connection:
             self._record_since = None
         elif self._record_since is None or self.calls:
             self._record_since = time.monotonic()
+        return len(data) == _READ
 
     def reply(self, _origin: None, parts: list[bytes]) -> None:
         """Queue one reply, as one record of one fragment; `flush` sends."""
