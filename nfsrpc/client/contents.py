@@ -124,7 +124,7 @@ class Contents:
         ahead.wants(offset, count, last)
         while done < count:
             number, low = divmod(offset + done, page)
-            if ahead.frontier <= ahead.limit:
+            if number >= ahead.trigger and ahead.frontier <= ahead.limit:
                 self._run_ahead(number, ahead)
             data = await self._page_at(number)
             if self.size < offset + count:
@@ -204,12 +204,11 @@ class Contents:
     def _run_ahead(self, number: int, ahead: ReadAhead) -> None:
         """Ask for what a reader at page `number` will want, as far as the window reaches: many at a time, or none."""
         window = self._tree.wire.window
+        self._harvest()
         room = window - len(self._reading)
-        if room < window // 2:
-            self._harvest()
-            room = window - len(self._reading)
-            if room < window // 4:
-                return
+        if room < window // 4:
+            ahead.trigger = number + 1
+            return
         first = max(number, ahead.frontier)
         behind = min(ahead.limit + 1, first + room, -(-self._node.attributes.size // self._page))
         wanted = [
@@ -224,11 +223,13 @@ class Contents:
         flights = self._tree.wire.submit_all([nfs2.read(handle, number * page, page) for number in wanted])
         self._reading.update(zip(wanted, flights, strict=True))
         ahead.frontier = max(behind, first)
+        ahead.trigger = ahead.frontier - window // 2
 
     def _harvest(self) -> None:
         """Keep the whole pages that have come, so that others can be asked for."""
         wire, page = self._tree.wire, self._page
-        for number, flight in list(self._reading.items()):
+        while self._reading:
+            number, flight = next(iter(self._reading.items()))
             if not wire.ready(flight):
                 return  # they come in order, nearly always
             try:
@@ -237,10 +238,10 @@ class Contents:
                 self._reading.pop(number, None)
                 continue
             if len(data) < min(page, attributes.size - number * page):
-                continue
-            if self._reading.pop(number, None) is flight:
-                self._saw(attributes)
-                self._cache.put(self, number, data)
+                return  # whoever reads it asks for the rest
+            del self._reading[number]
+            self._saw(attributes)
+            self._cache.put(self, number, data)
 
     # --- writing
 

@@ -74,6 +74,8 @@ class ReadAhead:
         The first page that has not been asked for.
     limit
         The last page that should be.
+    trigger
+        The page at which it is time to ask for more: not for each, but for many at a time.
     """
 
     FIRST = 4
@@ -83,6 +85,7 @@ class ReadAhead:
         self._next = 0
         self._pages = 0
         self.frontier = 0
+        self.trigger = 0
         self.limit = -1
 
     def wants(self, offset: int, size: int, last: int) -> None:
@@ -91,7 +94,7 @@ class ReadAhead:
             self._pages = min(max(2 * self._pages, self.FIRST), self._most)
         else:
             self._pages = 0
-            self.frontier = 0
+            self.frontier = self.trigger = 0
         self._next = offset + size
         self.limit = last + self._pages
 

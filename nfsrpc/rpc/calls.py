@@ -15,9 +15,19 @@ from typing import Any
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrDecodeError
 
 from .errors import AuthRefused, BadReply, Disconnected, RpcError, RpcTimeout
-from .message import OpaqueAuth, auth_bytes, auth_refusal, call_head, decode_reply, reply_xid
+from .message import (
+    NULL_AUTH,
+    PLAIN_RESULT,
+    OpaqueAuth,
+    auth_bytes,
+    auth_refusal,
+    call_head,
+    decode_reply,
+    is_plain_success,
+    reply_xid,
+)
 from .retry import AT_LEAST_ONCE, JITTER, RetryPolicy, Schedule
-from .security import Answer, CallAuth
+from .security import Answer, CallAuth, PlainAuth
 
 _XIDS = 1 << 32
 
@@ -112,6 +122,9 @@ class PendingCall:
         if self._reply is None:
             raise RuntimeError(f"{self.procedure.name} has no reply yet")
         data, limits = self._reply, self._limits
+        if len(self._auths) == 1 and type(self._auths[0]) is PlainAuth and is_plain_success(data):
+            # Nothing to prove or to unwrap, as nearly always.
+            return Answer(NULL_AUTH, self._decoded(data, PLAIN_RESULT, limits))
         if (stat := auth_refusal(data)) is not None:
             raise AuthRefused(stat, self.auth.credential[0])
         header = decode_reply(data)
@@ -119,13 +132,16 @@ class PendingCall:
         body = header.body
         if auth.sealed:
             data, body = auth.unwrap(data, body)
+        return Answer(header.verifier, self._decoded(data, body, limits))
+
+    def _decoded(self, data: bytes, body: int, limits: Limits) -> Any:
         try:
             value, end = self.procedure.decode_result(data, body, limits)
         except XdrDecodeError as broken:
             raise BadReply(f"the reply to {self.procedure.name} cannot be decoded: {broken}") from broken
         if end != len(data) and not limits.accept_trailing_bytes:
             raise BadReply(f"the reply to {self.procedure.name} has {len(data) - end} bytes too many")
-        return Answer(header.verifier, value)
+        return value
 
     def _proved(self, verifier: OpaqueAuth) -> CallAuth:
         """The transmission that a reply with `verifier` answers: the last one, or one before it."""

@@ -160,6 +160,14 @@ def auth_bytes(auth: tuple[int, bytes]) -> bytes:
 _PLAIN_SUCCESS_TAIL = Struct(">5I").pack(_REPLY_INT, _ACCEPTED, *NULL_AUTH[:1], 0, int(accept_stat.SUCCESS))
 
 
+def is_plain_success(data: bytes) -> bool:
+    """Whether `data` is an accepted, successful reply without a verifier: its result begins at `PLAIN_RESULT`."""
+    return data[4:PLAIN_RESULT] == _PLAIN_SUCCESS_TAIL
+
+
+PLAIN_RESULT = 4 + len(_PLAIN_SUCCESS_TAIL)
+
+
 def success(xid: int, verifier: OpaqueAuth = NULL_AUTH) -> bytes:
     """Header of an accepted, successful reply; the result follows it."""
     if verifier is NULL_AUTH:

@@ -86,7 +86,7 @@ class Schedule:
     clock the caller reads.
     """
 
-    __slots__ = ("_backoff", "_ends", "_most", "_window", "deadline", "due", "transmissions")
+    __slots__ = ("_backoff", "_ends", "_most", "_policy", "_random", "deadline", "due", "transmissions")
 
     def __init__(
         self,
@@ -95,9 +95,10 @@ class Schedule:
         deadline: float,
         random: Callable[[], float] = JITTER,
     ) -> None:
-        self._backoff = Backoff(policy, random)
-        self._most = inf if policy.transmissions is None else policy.transmissions
-        self._window = policy.window
+        self._policy = policy
+        self._random = random
+        self._backoff: Backoff | None = None
+        self._most = policy.transmissions
         self._ends = inf
         self.deadline = deadline
         self.due = now
@@ -106,9 +107,14 @@ class Schedule:
     def sent(self, now: float) -> None:
         """The call has just been sent: work out when the next time is."""
         if not self.transmissions:
-            self._ends = now + self._window
+            self._ends = now + self._policy.window
         self.transmissions += 1
-        due = now + self._backoff.next() if self.transmissions < self._most else inf
+        if self._most is not None and self.transmissions >= self._most:
+            self.due = inf
+            return
+        if self._backoff is None:
+            self._backoff = Backoff(self._policy, self._random)
+        due = now + self._backoff.next()
         self.due = due if due < self.deadline and due < self._ends else inf
 
     def may_send(self, now: float) -> bool:
