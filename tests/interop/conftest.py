@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from realm_fixtures import realm, running_realm
@@ -25,6 +25,7 @@ REPO = Path(__file__).resolve().parents[2]
 SPECS = REPO / "xdr_specs"
 KERNEL_CLIENT = REPO / "tools" / "kernel_client"
 os.environ["PATH"] += ":/usr/sbin:/sbin"  # where rpcbind and its kin live; not on everyone's path
+Kind = Literal["volume", "directory"]
 START_LIMIT = 30.0  # seconds
 
 
@@ -93,6 +94,7 @@ class Server:
 
     def __init__(self, volume: Path, ready: Path, options: list[str], enter: list[str]) -> None:
         self.volume = volume
+        self.kind: Kind = "volume"
         self.port = 0
         self.enter = enter  # what puts a command into the server's namespaces
         self._ready, self._options = ready, options
@@ -157,19 +159,29 @@ MakeServer = Callable[..., Server]
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[MakeServer]:
-    """Makes a volume and a running server on it: `make_server("--workers", "2", namespace=None, port=0)`."""
+    """Makes a volume and a running server on it: `make_server("--workers", "2", namespace=None, port=0)`.
+
+    With `kind="directory"` it is a plain directory, in which root may do everything.
+    """
     servers: list[Server] = []
 
-    def make(*options: str, namespace: Namespace | None = None, port: int = 0) -> Server:
+    def make(
+        *options: str, namespace: Namespace | None = None, port: int = 0, kind: Kind = "volume"
+    ) -> Server:
         number = len(servers)
-        volume = tmp_path / f"volume{number}"
-        subprocess.run(
-            [sys.executable, "-m", "nfsrpc", "mkfs", str(volume)], check=True, capture_output=True, timeout=60
-        )
+        volume = tmp_path / f"{kind}{number}"
+        if kind == "volume":
+            subprocess.run(
+                [sys.executable, "-m", "nfsrpc", "mkfs", str(volume)], check=True, capture_output=True, timeout=60
+            )
+        else:
+            volume.mkdir()
+            options = (*options, "--rw", "--no-root-squash", "--state", str(tmp_path / "state"))
         enter = namespace.enter if namespace else []
         # outside a namespace port 111 belongs to the machine, or to the test that runs beside this one
         more = [] if namespace else ["--no-portmap"]
         server = Server(volume, tmp_path / f"server{number}.ready", [*options, *more], enter)
+        server.kind = kind
         servers.append(server)
         server.start(port)
         return server
