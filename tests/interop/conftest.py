@@ -271,8 +271,14 @@ def guest_boots() -> None:
 
 
 @pytest.fixture
-def kernel_client(guest_boots: None, tmp_path: Path) -> KernelClient:
-    return KernelClient(tmp_path)
+def make_kernel_client(guest_boots: None, tmp_path: Path) -> Callable[[], KernelClient]:
+    """Makes clients, each with a kernel of its own."""
+    return lambda: KernelClient(Path(tempfile.mkdtemp(dir=tmp_path)))
+
+
+@pytest.fixture
+def kernel_client(make_kernel_client: Callable[[], KernelClient]) -> KernelClient:
+    return make_kernel_client()
 
 
 # --- C ---------------------------------------------------------------------------

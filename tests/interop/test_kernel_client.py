@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-BEHAVIOUR = Path(__file__).parent / "guest" / "behaviour.py"
+GUEST = Path(__file__).parent / "guest"
+EXERCISES = pytest.mark.parametrize("exercises", ["behaviour", "special"])
 GUEST_PYTHON = f"{sys.executable} -I -S"
 PROTOCOLS = ("udp", "tcp")
 TREE_FILES = 3200
@@ -59,18 +61,36 @@ def fsck(volume: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@EXERCISES
 @pytest.mark.parametrize("proto", PROTOCOLS)
-def test_behaves_as_a_local_file_system(kernel_client, server, proto):
+def test_behaves_as_a_local_file_system(kernel_client, server, proto, exercises):
     local = "/dev/shm/local"
+    program = f"{GUEST_PYTHON} {GUEST / exercises}.py"
     result = kernel_client.run(
-        server,
-        proto,
-        f"mkdir {local} $NFSDIR/work && {GUEST_PYTHON} {BEHAVIOUR} {local} && echo ---- &&"
-        f" {GUEST_PYTHON} {BEHAVIOUR} $NFSDIR/work",
+        server, proto, f"mkdir {local} $NFSDIR/work && {program} {local} && echo ---- && {program} $NFSDIR/work"
     )
     assert result.status == 0, str(result)
     on_local, on_nfs = result.output.split("----\n")
     assert on_nfs.splitlines() == on_local.splitlines()
+    assert on_nfs.count("left: False") >= 8
+    server.stop()
+    check(server)
+
+
+@pytest.mark.parametrize("proto", PROTOCOLS)
+def test_two_clients_at_once(make_kernel_client, make_server, proto):
+    """What one has closed the other sees when it opens, though it has the old bytes and attributes cached."""
+    server = make_server("--workers", "2")
+    pingpong = f"{GUEST_PYTHON} {GUEST / 'pingpong.py'} $NFSDIR"
+    commands = [f"{pingpong} one other first", f"{pingpong} other one second"]
+    opts = "acregmin=60,acregmax=60,acdirmin=0,acdirmax=0"
+    with ThreadPoolExecutor(2) as both:
+        running = [both.submit(make_kernel_client().run, server, proto, command, opts=opts) for command in commands]
+        results = [one.result() for one in running]
+    for result in results:
+        assert result.status == 0, str(result)
+    assert results[0].output == results[1].output
+    assert results[0].output.startswith("turns: 12 bytes: ")
     server.stop()
     check(server)
 
@@ -105,12 +125,14 @@ def test_copy_goes_on_while_the_server_is_killed(kernel_client, make_server, sou
             server.kill()
             server.start()
 
-    copied = kernel_client.run(
-        server, proto, f"cp -av {source_tree} copy", on_line=count, timeout=COPY_LIMIT + 30 * kills
-    )
+    copy = f"cp -avT {source_tree} copy"
+    if server.kind == "directory":
+        # A MKDIR or SYMLINK that was done and not answered is done again, and its name is there: at least once.
+        copy = f"{copy} || {copy}"
+    copied = kernel_client.run(server, proto, copy, on_line=count, timeout=COPY_LIMIT + 30 * kills)
     assert copied.status == 0, str(copied)
     assert seen > max(kill_at)
-    assert copied.errors == ""
+    assert copied.errors == "" or server.kind == "directory"
     server.kill()
     server.start()
     compared = kernel_client.run(
