@@ -44,7 +44,10 @@ def source_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["volume", "directory"])
 def make_server(make_server, request):
-    """Servers of both kinds of store."""
+    """Servers of both kinds of store. Thousands of files in a directory of the host are for the long form."""
+    long = request.param == "directory" and "source_tree" in request.fixturenames
+    if long and not request.config.getoption("--full"):
+        pytest.skip("long form: tools/test --full")
     return functools.partial(make_server, kind=request.param)
 
 

@@ -1,5 +1,6 @@
-"""A volume, exported, and spoken to through the dispatcher without a socket."""
+"""A store, exported, and spoken to through the dispatcher without a socket."""
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -20,7 +21,8 @@ from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.rpc.dispatch import Dispatcher, Peer
 from nfsrpc.rpc.message import NULL_AUTH, decode_reply, encode_call
-from nfsrpc.store.volume import Volume, VolumeLock, make_volume
+from nfsrpc.store.held import Held, hold
+from nfsrpc.store.volume import make_volume
 from nfsrpc.xdr import DEFAULT_LIMITS, Procedure
 
 
@@ -57,20 +59,20 @@ class MemoryCaller:
 
 
 class Site:
-    """A served volume in this process."""
+    """A served volume, or plain directory, in this process."""
 
-    def __init__(self, path: Path, rules: tuple[Rule, ...], names: HostNames | None = None) -> None:
+    def __init__(self, held: Held, path: Path, rules: tuple[Rule, ...], names: HostNames | None = None) -> None:
         self.path = path
         self.spec = ExportSpec(b"/vol", str(path), rules)
         self.names = names
         self.xids = count(0x10000)
-        self.lock = VolumeLock(path)
+        self.held = held
         self.open()
 
     def open(self) -> None:
-        self.volume = Volume(self.path, self.lock)
+        self.volume = self.held.attach()
         self.exports = Exports([self.spec], {str(self.path): self.volume}, names=self.names)
-        self.rmtab = Rmtab(str(self.path / "rmtab"))
+        self.rmtab = Rmtab(str(self.held.keep / "rmtab"))
         self.dispatcher = Dispatcher(
             [nfs2.binding(self.exports), *mount.bindings(self.exports, Rmtabs({self.volume.fsid: self.rmtab}))],
             [NoneAuthenticator(), SysAuthenticator()],
@@ -87,7 +89,7 @@ class Site:
     def close(self) -> None:
         self.volume.close()
         self.rmtab.close()
-        self.lock.release()
+        self.held.release()
 
     def caller(
         self, uid: int | None = 0, gid: int = 0, gids: tuple[int, ...] = (), port: int = 700, host: str = "127.0.0.1"
@@ -102,19 +104,41 @@ class Site:
         return mnt.MOUNTPROG_1_client(self.caller(*identity, **more))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of a module that names KINDS of stores run on each of them, others on a volume."""
+    kinds = getattr(metafunc.module, "KINDS", None)
+    chosen = any("kind" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if kinds and not chosen and "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", kinds, indirect=True)
+
+
 @pytest.fixture
-def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Makes a volume with root-owned top directory of mode 0777, and serves it to everybody with these fields of
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of store that is served: "volume", or "directory" for a plain one."""
+    found = str(getattr(request, "param", "volume"))
+    if found == "directory" and os.geteuid() != 0:
+        pytest.skip("only root can give files of a plain directory to others")
+    return found
+
+
+@pytest.fixture
+def make_site(tmp_path: Path, kind: str) -> Iterator[Callable[..., Site]]:
+    """Makes a store with root-owned top directory of mode 0777, and serves it to everybody with these fields of
     `Access`, or as an exports line says."""
     sites = []
 
     def make(name: str = "vol", line: str | None = None, names: HostNames | None = None, **options: bool) -> Site:
-        make_volume(tmp_path / name, uid=0, gid=0, mode=0o777)
+        if kind == "volume":
+            make_volume(tmp_path / name, uid=0, gid=0, mode=0o777)
+        else:
+            (tmp_path / name).mkdir()
+            (tmp_path / name).chmod(0o777)
         access = Access(**{**dict.fromkeys(Access._fields, False), **options})
         rules = (Rule(EVERYBODY, ExportOptions(by_security=dict.fromkeys(ANYBODY, access))),)
         if line is not None:
             rules = parse_exports(f"/vol {line}").exports[0].rules
-        sites.append(Site(tmp_path / name, rules, names))
+        held = hold(tmp_path / name, state=tmp_path / "state")
+        sites.append(Site(held, tmp_path / name, rules, names))
         return sites[-1]
 
     yield make

@@ -13,6 +13,8 @@ from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
 from nfsrpc.store import Attributes, Changes
 
+KINDS = ("volume", "directory")
+
 FILE, DIRECTORY = 0o100000, 0o040000
 OWNER = Identity(10, 1, frozenset())
 MEMBER = Identity(11, 1, frozenset({20}))

@@ -126,3 +126,30 @@ def test_existing_names_are_told_before_missing_permission(site):
         assert user.NFSPROC_MKDIR(v2.createargs(place, wanted)).status == status
         assert user.NFSPROC_LINK(v2.linkargs(file, place)) == status
         assert user.NFSPROC_SYMLINK(v2.symlinkargs(place, b"x", wanted)) == status
+
+
+@pytest.mark.parametrize("kind", ["directory"], indirect=True)
+def test_in_a_plain_directory_nothing_is_done_twice(site, monkeypatch):
+    """What was done on the host stays done: who is not to blame gets the answer of the first time."""
+    nfs = site.nfs()
+    file, gone = made(nfs, site.root, b"f"), made(nfs, site.root, b"gone")
+    number = (site.path / "f").stat().st_ino
+
+    def sync(descriptor, real=os.fsync):
+        if os.fstat(descriptor).st_ino == number:
+            raise OSError(errno.EIO, "injected")
+        real(descriptor)
+
+    calls = (
+        (v2.NFSPROC_GETATTR, file),
+        (v2.NFSPROC_REMOVE, where(site.root, b"gone")),
+        (v2.NFSPROC_WRITE, v2.writeargs(file, 0, 0, 0, b"new")),
+        (v2.NFSPROC_MKDIR, v2.createargs(where(site.root, b"d"), sattr(mode=0o755))),
+    )
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", sync)
+        assert turn(site, *calls) == [OK, OK, s.NFSERR_IO.to_bytes(4), OK]
+    assert sorted(os.listdir(site.path)) == ["d", "f"]
+    assert nfs.NFSPROC_GETATTR(gone).status == s.NFSERR_STALE
+    assert write(nfs, file, 0, b"newer").status == s.NFS_OK
+    assert (site.path / "f").read_bytes() == b"newer"

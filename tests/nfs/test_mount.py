@@ -12,6 +12,8 @@ from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.rpc.dispatch import Peer
 
+KINDS = ("volume", "directory")
+
 
 @pytest.mark.parametrize(
     ("path", "normal"),

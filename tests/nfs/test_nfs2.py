@@ -8,6 +8,8 @@ from nfs2_calls import UNSET, create, getattr_, lookup, made, mkdir, names, read
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
 
+KINDS = ("volume", "directory")
+
 
 def test_null_root_and_writecache_do_nothing(site):
     nfs = site.nfs()
@@ -218,7 +220,7 @@ def test_removing_while_reading_skips_and_repeats_nothing(site):
                 assert nfs.NFSPROC_REMOVE(where(site.root, entry.name)) == s.NFS_OK
             entry = entry.nextentry
         eof = page.eof
-    assert seen[2:] == [b"f%02d" % n for n in range(60)]
+    assert sorted(seen[2:]) == [b"f%02d" % n for n in range(60)]
     assert names(nfs, site.root) == [b".", b".."]
 
 

@@ -20,6 +20,8 @@ from nfsrpc.rpc.dispatch import Dispatcher, Peer
 from nfsrpc.rpc.message import auth_refusal, encode_call
 from nfsrpc.store.volume import Volume, VolumeLock, make_volume
 
+KINDS = ("volume", "directory")
+
 STRONG = 777
 PEER = Peer("192.0.2.1", 700, "tcp")
 
