@@ -25,6 +25,8 @@ _OPTIONS = (
     click.option("--all-squash/--no-all-squash", default=False, help="Let everybody act as nobody."),
     click.option("--anonuid", default=NOBODY, show_default=True, type=_ID, help="nobody's uid."),
     click.option("--anongid", default=NOBODY, show_default=True, type=_ID, help="nobody's gid."),
+    click.option("--fsid", "fsids", multiple=True, type=click.IntRange(0, 2**32 - 1), metavar="NUMBER", help="The file "
+                 "system id that clients see, and handles know the export by; once for each PATH, in the same order."),
     click.option("--sync/--async", default=True, help="Answer changes when they are on stable storage, or before: then "
                  "a power cut can take the latest that clients were told are safe."),
     click.option("--sec", "security", metavar="NAME[:NAME...]", help="Take only callers who are known in one of these "
@@ -43,11 +45,20 @@ class ExportFlags:
     all_squash: bool
     anonuid: int
     anongid: int
+    fsids: tuple[int, ...]
     sync: bool
     security: str | None
     given: tuple[str, ...] = ()
 
-    def rules(self, *, careful: bool) -> tuple[Rule, ...]:
+    def fsids_for(self, paths: int) -> tuple[int | None, ...]:
+        """The ids of so many exports. Raises click.UsageError."""
+        if not self.fsids:
+            return (None,) * paths
+        if len(self.fsids) != paths or len(set(self.fsids)) != paths:
+            raise click.UsageError(f"--fsid: give each of the {paths} paths one of its own")
+        return self.fsids
+
+    def rules(self, *, careful: bool, fsid: int | None = None) -> tuple[Rule, ...]:
         """The same as rules of an export; `careful`: what was left open is decided for a directory that others use.
 
         Raises click.UsageError for what cannot be.
@@ -60,7 +71,7 @@ class ExportFlags:
         )
         names = ANYBODY if self.security is None else sorted(_security(self.security))
         terms = dict.fromkeys(names, access)
-        options = ExportOptions(access, terms, frozenset(), self.anonuid, self.anongid, self.sync)
+        options = ExportOptions(access, terms, frozenset(), self.anonuid, self.anongid, self.sync, fsid)
         clients = [_client(text) for text in self.clients] or [EVERYBODY]
         return tuple(Rule(client, options) for client in clients)
 

@@ -135,8 +135,11 @@ def _exports(
     if exports_file is None:
         if not volumes:
             raise click.UsageError("Missing argument 'PATH...'; or give --exports FILE.")
-        pairs = zip(volumes, _mount_paths(volumes, mount_paths), strict=True)
-        specs = [ExportSpec(path, store, flags.rules(careful=not is_volume(store))) for store, path in pairs]
+        triples = zip(volumes, _mount_paths(volumes, mount_paths), flags.fsids_for(len(volumes)), strict=True)
+        specs = [
+            ExportSpec(path, store, flags.rules(careful=not is_volume(store), fsid=fsid))
+            for store, path, fsid in triples
+        ]
         return lambda: specs
     if volumes:
         raise click.UsageError(f"a PATH and --exports; list {volumes[0]} in {exports_file}")

@@ -94,6 +94,9 @@ def hold(
     `shared`: a volume, beside servers that share it, too. `inherited`: the
     descriptor of a lock that a predecessor holds.
     """
+    for above in Path(os.path.abspath(path)).parents:
+        if all(os.path.lexists(above / name) for name in (SUPERBLOCK_FILE, DATABASE_FILE)):
+            raise CannotServe(path, f"it lies in the volume {above}; serve that, and mount what is below it")
     if is_volume(path):
         return HeldVolume(path, shared, inherited)
     if shared:

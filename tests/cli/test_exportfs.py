@@ -17,6 +17,7 @@ from click.testing import Result
 from nfsrpc.auth import SysCredential
 from nfsrpc.client.mountd import MountService
 from nfsrpc.client.nfs2 import Nfs2, attributes_to_set
+from nfsrpc.protocols import mount
 from nfsrpc.store.volume import make_volume
 from nfsrpc.transport.client_tcp import connect_tcp
 
@@ -219,6 +220,46 @@ def test_async_is_said_aloud_and_reaches_the_volume(
 def behind(pid: int) -> int:
     """Threads of a server that sync behind the replies."""
     return len(list(Path(f"/proc/{pid}/task").iterdir())) - 1
+
+
+def test_a_plain_directory_in_the_file(serve: Callable[..., Server], tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "f").write_bytes(b"from the host")
+    try:
+        lines = f"{tmp_path / 'plain'} *(ro,insecure)\n{tmp_path / 'a'} *(rw,insecure)\n"
+        server = serve(lines, "--state", str(tmp_path / "state"))
+    except AssertionError as error:
+        if "file handles" in str(error):
+            pytest.skip("no file system with handles here")
+        raise
+    with connect_tcp("127.0.0.1", server.port, credential=SysCredential()) as client:
+        service, nfs = MountService(client), Nfs2(client)
+        root = service.mnt(os.fsencode(tmp_path / "plain"))
+        service.mnt(os.fsencode(tmp_path / "a"))
+        file, _ = nfs.lookup(root, b"f")
+        assert nfs.read(file, 0, 100)[0] == b"from the host"
+        with pytest.raises(OSError, match="Read-only"):
+            nfs.write(file, 0, b"x")
+        assert {(row.host, row.path) for row in service.dump()} == {
+            (b"127.0.0.1", os.fsencode(tmp_path / name)) for name in ("plain", "a")
+        }
+        mount.MOUNTPROG_1_client(client).MOUNTPROC_UMNTALL()
+        assert service.dump() == []
+
+
+def test_what_lies_in_a_volume_is_no_export(failing: Callable[..., str], tmp_path: Path) -> None:
+    make_volume(tmp_path / "a")
+    for inside in ("data", "home"):
+        (tmp_path / "exports").write_text(f"{tmp_path / 'a' / inside} *\n")
+        words = failing("serve", "--exports", tmp_path / "exports", "--port", "0", "--no-portmap")
+        assert f"it lies in the volume {tmp_path / 'a'}; serve that" in words
+
+
+@pytest.mark.parametrize("fsids", [("5",), ("5", "5"), ("5", "6", "7")])
+def test_every_path_has_an_fsid_of_its_own(run: Run, fsids: tuple[str, ...]) -> None:
+    result = run("serve", "/v", "/w", *(word for fsid in fsids for word in ("--fsid", fsid)))
+    assert result.exit_code == 2
+    assert "give each of the 2 paths one of its own" in result.stderr
 
 
 def test_who_is_not_let_in(serve: Callable[..., Server], tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ def test_showmount_lists_exports_and_clients(namespace, sun_server):
     assert directories.stdout.split() == [sun_server.export]
 
 
+def test_showmount_lists_who_is_let_in(namespace, make_server, need_commands):
+    need_commands("showmount")
+    server = make_server("--client", "10.0.0.0/8", "--client", "@lab", namespace=namespace, port=2049)
+    exports = namespace.run("showmount", "-e", "--no-headers", "127.0.0.1")
+    assert exports.stdout.split() == [server.export, "10.0.0.0/8,@lab"], exports.stderr
+    refused = namespace.run(sys.executable, "-c", MOUNT_ONCE, server.export)
+    assert refused.returncode != 0
+    assert namespace.run("showmount", "-a", "--no-headers", "127.0.0.1").stdout == ""
+
+
 # --- rpcbind ---------------------------------------------------------------------
 
 

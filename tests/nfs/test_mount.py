@@ -7,7 +7,7 @@ from nfs2_calls import made, mkdir, setattr_, where
 
 from nfsrpc.nfs.export_ids import export_ids
 from nfsrpc.nfs.paths import normal_path
-from nfsrpc.nfs.rmtab import CAPACITY, Mount, Rmtab
+from nfsrpc.nfs.rmtab import CAPACITY, Mount, Rmtab, Rmtabs
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.rpc.dispatch import Peer
@@ -133,6 +133,38 @@ def test_rmtab_is_bounded_and_keeps_odd_names(tmp_path):
     assert table.rows()[-1] == Mount(b"h", b"/%d" % (CAPACITY + 2))
     assert odd not in table.rows()
     table.close()
+
+
+def test_the_lists_of_several_stores_are_one(tmp_path):
+    tables = Rmtabs({1: Rmtab(str(tmp_path / "one")), 2: Rmtab(str(tmp_path / "two"))})
+    a, b = Mount(b"h", b"/a"), Mount(b"h", b"/b")
+    tables.add(1, a)
+    tables.add(2, b)
+    tables.add(2, Mount(b"other", b"/b"))
+    assert tables.rows() == [a, b, Mount(b"other", b"/b")]
+    tables.remove(b)
+    assert tables.rows() == [a, Mount(b"other", b"/b")]
+    tables.remove_host(b"h")
+    assert tables.rows() == [Mount(b"other", b"/b")]
+    tables.close()
+
+
+@pytest.mark.parametrize("length", [1, 200, 1024])
+def test_the_list_fits_a_datagram_and_has_the_latest(tmp_path, length):
+    tables = Rmtabs({n: Rmtab(str(tmp_path / str(n))) for n in range(2)})
+    path = (b"/" + b"x" * length)[:length]
+    for n in range(150):
+        tables.add(n // 75, Mount(b"2001:db8::%d" % n, path))
+    rows = tables.rows()
+    assert rows[-1].host == b"2001:db8::149"
+    assert len(rows) == (150 if length < 1024 else 56)
+    head = None
+    for row in reversed(rows):
+        head = mnt.mountbody(row.host, row.path, head)
+    parts = []
+    mnt.encode_mountlist(head, parts)
+    assert len(b"".join(parts)) <= 60_000
+    tables.close()
 
 
 def test_export_ids_depend_on_the_path_alone():
