@@ -1,10 +1,37 @@
 """Options that every test knows."""
 
+import contextlib
+import os
+from collections.abc import Generator
+from pathlib import Path
+
 import pytest
+import recording
+
+RECORDER = pytest.StashKey[recording.Recorder]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long forms of the tests as well (marked `full`)")
+    parser.addoption("--record", metavar="DIR", type=Path, help="keep what tests that are not hostile send (root only)")
+    parser.addoption("--recorded", metavar="DIR", type=Path, help="what --record has kept, for tests that read it")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    directory = config.getoption("--record")
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if directory is None or (worker is None and config.getoption("numprocesses", None)):
+        return
+    if os.geteuid():
+        raise pytest.UsageError("--record needs root: for a network of its own and a packet socket")
+    recording.enter_own_network()
+    most = recording.MOST_FRAMES * (20 if config.getoption("--full") else 1)
+    config.stash[RECORDER] = recording.Recorder(directory / f"{worker or 'all'}.pcap", most)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if recorder := config.stash.get(RECORDER, None):
+        recorder.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -14,3 +41,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "full" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    recorder = item.config.stash.get(RECORDER, None)
+    if recorder is None or "hostile" in item.keywords:
+        return (yield)
+    with recorder.test(item.nodeid):
+        return (yield)
+
+
+@pytest.fixture
+def recorded_namespace(request: pytest.FixtureRequest):
+    """A context manager that records what passes in the network of a process, where tests are recorded."""
+    recorder = request.config.stash.get(RECORDER, None)
+    if recorder is None or "hostile" in request.node.keywords:
+        return lambda pid: contextlib.nullcontext()
+    return recorder.namespace

@@ -60,6 +60,7 @@ class RecordReader:
         except RecordError as broken:
             self._stream.clear()
             self._fragments.clear()
+            self._size = 0
             if not records:
                 raise
             self._broken = broken

@@ -32,6 +32,8 @@ from nfsrpc.testing.chaos import Chaos
 from nfsrpc.testing.faults import Faults
 from nfsrpc.transport.client_udp import connect_udp
 
+pytestmark = pytest.mark.hostile
+
 pytest.importorskip("Crypto", reason="needs pycryptodome")
 pytest.importorskip("gssapi", reason="needs python-gssapi")
 

@@ -44,6 +44,7 @@ def test_groups_and_names_that_a_terminal_should_not_get(nfsrpc: Run) -> None:
         ]
 
 
+@pytest.mark.hostile
 def test_a_hostile_list_is_one_line(failing: Run) -> None:
     with ByHand({(MOUNT, 5): word(1) + opaque(b"x" * 2000)}) as server:
         assert "cannot be decoded" in failing("exports", f"127.0.0.1:{server.port}")

@@ -49,6 +49,7 @@ def call(*words: int) -> bytes:
     return struct.pack(f">{len(words)}I", *words)
 
 
+@pytest.mark.hostile
 def test_refused_calls(logged):
     nfs = (nfs_prot.NFS_PROGRAM, nfs_prot.NFS_VERSION)
     for message, words in {
@@ -62,6 +63,7 @@ def test_refused_calls(logged):
         assert words in said["message"]
 
 
+@pytest.mark.hostile
 def test_arguments_that_cannot_be_decoded(logged):
     said = logged(call(0xABCD, 0, 2, nfs_prot.NFS_PROGRAM, nfs_prot.NFS_VERSION, 1, 0, 0, 0, 0, 1))
     assert (said["xid"], said["program"], said["version"], said["procedure"]) == (

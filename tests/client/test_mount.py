@@ -144,6 +144,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(("entry", "body"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
 def test_a_list_that_cannot_be_meant_is_a_bad_reply(entry: tuple[int, int], body: bytes) -> None:
     with (

@@ -115,6 +115,7 @@ def test_a_call_and_its_answer(speaking: Any, number: int, ask: Ask, sent: bytes
     assert server.calls[0][40:] == sent
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(("number", "ask"), [row[1:3] for row in CALLS], ids=NAMES)
 @pytest.mark.parametrize(
     ("status", "expected"), [(2, errno.ENOENT), (70, errno.ESTALE), (22, errno.EINVAL), (999, errno.EIO)]
@@ -128,6 +129,7 @@ def test_a_status_is_an_errno_from_every_procedure(
     assert raised.value.errno == expected
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(("number", "ask", "sent", "reply"), [row[1:] for row in CALLS], ids=NAMES)
 def test_every_truncation_of_an_answer_is_a_bad_reply(
     speaking: Any, number: int, ask: Ask, sent: bytes, reply: bytes
@@ -139,6 +141,7 @@ def test_every_truncation_of_an_answer_is_a_bad_reply(
             ask(nfs)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("status", [0, 13])
 def test_bytes_behind_an_answer_are_a_bad_reply(speaking: Any, status: int) -> None:
     nfs, _ = speaking({10: word(status) + b"more"})

@@ -4,6 +4,8 @@ import pytest
 from conformance_run import conformance
 from served import Served
 
+pytestmark = pytest.mark.hostile
+
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")])
 def test_our_server_passes(tmp_path, options):

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from conformance_run import conformance
 
+pytestmark = pytest.mark.hostile
+
 PROGRAM = Path(__file__).parent / "shenanigan.py"
 GAPS = {
     "test_link": "LINK is refused",

@@ -60,7 +60,7 @@ class Namespace:
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
+def namespace(recorded_namespace: Callable[[int], Any]) -> Iterator[Namespace]:
     need("unshare", "nsenter", "ip", "mount")
     as_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     prepare = "ip link set lo up && mount -t tmpfs tmpfs /run && mkdir /run/rpcbind && echo ready && exec cat"
@@ -78,7 +78,8 @@ def namespace() -> Iterator[Namespace]:
         enter = ["nsenter", "--target", str(holder.pid), "--net", "--mount"]
         if as_user:
             enter += ["--user", "--preserve-credentials"]
-        yield Namespace(holder.pid, enter)
+        with recorded_namespace(holder.pid):
+            yield Namespace(holder.pid, enter)
     finally:
         holder.stdin.close()
         holder.stdout.close()

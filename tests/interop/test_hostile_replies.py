@@ -17,6 +17,8 @@ from nfsrpc.auth import NoneAuthenticator, SysAuthenticator
 from nfsrpc.protocols import file_read_write, mount, nfs_prot, portmap, rpcb_prot
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Peer
 
+pytestmark = pytest.mark.hostile
+
 SERVICES = (
     nfs_prot.NFS_PROGRAM_2_service,
     mount.MOUNTPROG_1_service,

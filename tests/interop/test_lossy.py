@@ -32,6 +32,8 @@ from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
 from nfsrpc.xdr import Procedure
 
+pytestmark = pytest.mark.hostile
+
 ROOT_USER = SysCredential(0, 0, (), b"lossy")
 IMPATIENT = RetryPolicy(first=0.04, factor=1.5, ceiling=0.3, jitter=0.3)
 DATAGRAMS = Faults(drop=0.1, duplicate=0.25, reorder=0.1, delay=0.1, pause=0.15)

@@ -91,6 +91,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(("entry", "body"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
 def test_an_answer_that_cannot_be_meant_is_a_bad_reply(entry: tuple[int, int], body: bytes) -> None:
     with mapper({entry: body}) as portmapper, pytest.raises(BadReply):

@@ -6,6 +6,8 @@ import struct
 import threading
 from collections.abc import Iterator
 
+import pytest
+
 from nfsrpc.portmap.discover import Found, discover
 from nfsrpc.portmap.forward import Forwarder
 from nfsrpc.portmap.registry import Registry
@@ -73,6 +75,7 @@ def test_each_machine_answers_once():
         assert nobody == []
 
 
+@pytest.mark.hostile
 def test_what_is_no_answer_is_passed_over():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))

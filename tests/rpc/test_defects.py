@@ -5,6 +5,8 @@ import socket
 import pytest
 from defects import ANSWERED, SUCCESS, UNANSWERED, call, w
 
+pytestmark = pytest.mark.hostile
+
 
 @pytest.mark.parametrize(("message", "answer"), ANSWERED.values(), ids=ANSWERED)
 def test_defect_gets_its_answer_and_the_server_goes_on(carrier, message: bytes, answer: bytes) -> None:

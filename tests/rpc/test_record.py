@@ -70,6 +70,36 @@ def test_records_before_a_broken_one_are_not_lost(stream: bytes) -> None:
         reader.feed(b"")
 
 
+@pytest.mark.parametrize("stream", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("step", [1, 10_000])
+def test_a_broken_stream_holds_nothing(stream: bytes, step: int) -> None:
+    reader = RecordReader(LIMITS)
+    assert not reader.broken
+    with pytest.raises(RecordError):
+        for at in range(0, len(stream), step):
+            reader.feed(stream[at : at + step])
+    assert (reader.broken, reader.pending) == (True, 0)
+
+
+def test_what_is_broken_is_said_with_its_cap() -> None:
+    with pytest.raises(RecordError, match=r"^a record of at least 101 bytes, over the cap of 100$"):
+        RecordReader(LIMITS).feed(fragment(b"x" * 60, False) + pack(">I", LAST | 41))
+    with pytest.raises(RecordError, match=r"^a record of more than 10 fragments$"):
+        RecordReader(LIMITS).feed(BAD["too many empty fragments"])
+
+
+def test_what_looks_like_a_record_inside_a_record_is_none() -> None:
+    inner = fragment(b"inside")
+    for begin, record in (
+        (pack(">I", LAST | len(inner)), inner),
+        (fragment(b"", False), b"inside"),
+        (fragment(b"begin", False), b"begininside"),
+    ):
+        reader = RecordReader()
+        assert reader.feed(begin) == []
+        assert reader.feed(inner) == [record]
+
+
 def test_largest_record_passes() -> None:
     reader = RecordReader(LIMITS)
     assert reader.feed(fragment(b"x" * 100)) == [b"x" * 100]

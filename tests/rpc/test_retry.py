@@ -1,5 +1,6 @@
 """Pauses between transmissions: growth, ceiling, jitter, deadline."""
 
+from dataclasses import FrozenInstanceError
 from itertools import pairwise
 from math import inf
 
@@ -83,3 +84,24 @@ def test_the_deadline_itself_is_too_late() -> None:
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"pauses|at least once"):
         RetryPolicy(**wrong)  # type: ignore[arg-type]
+
+
+def test_no_transmission_at_the_end_of_the_window_or_of_the_deadline():
+    """The window is counted from the first transmission, however often the call was sent since."""
+    schedule = Schedule(RetryPolicy(first=2, factor=1, jitter=0, window=10), 100.0, 106.0)
+    assert schedule.may_send(1e9)
+    for now, due in ((100.0, 102.0), (102.0, 104.0), (104.0, inf)):
+        schedule.sent(now)
+        assert schedule.due == due
+        assert (schedule.may_send(109.9), schedule.may_send(110.0)) == (True, False)
+    assert (schedule.expired(105.9), schedule.expired(106.0)) == (False, True)
+    schedule = Schedule(RetryPolicy(first=5, factor=1, jitter=0, window=10), 100.0, 1000.0)
+    for now, due in ((100.0, 105.0), (105.0, inf)):
+        schedule.sent(now)
+        assert schedule.due == due
+
+
+def test_a_policy_does_not_change_and_has_no_other_fields():
+    with pytest.raises(FrozenInstanceError):
+        MAYBE.first = 1
+    assert not hasattr(MAYBE, "__dict__")

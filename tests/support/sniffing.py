@@ -6,7 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,20 @@ import pytest
 
 _PROTOCOL = re.compile(rb'\s*<proto name="([\w.-]*)"')
 _FIELD = re.compile(rb'\s*<field name="([\w.]+)".* value="((?:[0-9a-f]{2})+)"')
+_WAY = re.compile(rb'\s*<field name="((?:ip|ipv6)\.(?:src|dst)|(?:tcp|udp)\.(?:src|dst)port)".* show="([^"]*)"')
 _PROTOCOLS = (b"rpc", b"nfs", b"mount", b"portmap")
 # A client's port may be that of another protocol: what goes to a server's port is RPC all the same.
 AS_RPC = [
     argument for port in (111, 2049) for proto in ("tcp", "udp") for argument in ("-d", f"{proto}.port=={port},rpc")
 ]
-ALL_PROGRAMS = ["-o", "rpc.dissect_unknown_programs:TRUE"]
+ALL_PROGRAMS = [
+    argument
+    for option in ("rpc.dissect_unknown_programs", "udp.try_heuristic_first", "tcp.try_heuristic_first")
+    for argument in ("-o", f"{option}:TRUE")
+]
+"""Whatever the program and the port: servers of tests have one that may be that of another protocol."""
+# Two processors put the segments of one stream into the capture, not always in their order.
+WANTED = [*AS_RPC, *ALL_PROGRAMS, "-o", "tcp.reassemble_out_of_order:TRUE"]
 SNIFF = Path(__file__).parents[1] / "interop" / "guest" / "sniff.py"
 
 
@@ -43,7 +51,7 @@ def tshark(path: Path, display_filter: str, *fields: str) -> list[str]:
     """One line for each packet that the filter lets through, the fields separated by tabs."""
     columns = [argument for name in fields for argument in ("-e", name)]
     done = subprocess.run(
-        ["tshark", "-n", "-r", str(path), *AS_RPC, *ALL_PROGRAMS, "-Y", display_filter, "-T", "fields", *columns],
+        ["tshark", "-n", "-r", str(path), *WANTED, "-Y", display_filter, "-T", "fields", *columns],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -55,6 +63,9 @@ class Told:
     """One RPC message as tshark tells it: the raw bytes of each field by name, in the order of the wire."""
 
     xid: int
+    source: str
+    target: str
+    transport: str
     fields: dict[str, list[bytes]] = field(default_factory=dict)
 
 
@@ -62,21 +73,37 @@ def tshark_messages(path: Path) -> list[Told]:
     """Every RPC message that tshark finds. Its XML is read by lines: names that are no text break XML."""
     found: list[Told] = []
     inside = False
-    # Two processors put the segments of one stream into the capture, not always in their order.
-    wanted = [*AS_RPC, *ALL_PROGRAMS, "-o", "tcp.reassemble_out_of_order:TRUE"]
-    command = ["tshark", "-n", "-r", str(path), *wanted, "-Y", "rpc", "-T", "pdml"]
+    way: dict[str, str] = {}
+    command = ["tshark", "-n", "-r", str(path), *WANTED, "-Y", "rpc && !icmp && !icmpv6", "-T", "pdml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        for line in process.stdout:
+        for line in _whole_tags(process.stdout):
             if start := _PROTOCOL.match(line):
                 inside = start[1] in _PROTOCOLS
             elif inside and (told := _FIELD.match(line)):
-                _note(found, told[1].decode(), told[2].decode())
+                _note(found, told[1].decode(), told[2].decode(), way)
+            elif passed := _WAY.match(line):
+                layer, end = passed[1].decode().split(".")
+                way[end] = f"[{passed[2].decode()}]" if layer == "ipv6" else passed[2].decode()
+                way["transport"] = layer
     assert process.returncode == 0
     return found
 
 
-def _note(found: list[Told], name: str, value: str) -> None:
+def _whole_tags(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """One tag a line: tshark leaves the ends of lines in names as they are."""
+    begun = b""
+    for line in lines:
+        begun += line
+        if begun.endswith(b">\n"):
+            yield begun.replace(b"\n", b" ")
+            begun = b""
+
+
+def _note(found: list[Told], name: str, value: str, way: dict[str, str]) -> None:
     if name == "rpc.xid":
-        found.append(Told(int(value, 16)))
+        source, target = (
+            f"{way[end]}:{way[end + 'port']}" for end in ("src", "dst")
+        )
+        found.append(Told(int(value, 16), source, target, way["transport"]))
     if found:
         found[-1].fields.setdefault(name, []).append(bytes.fromhex(value))

@@ -13,6 +13,8 @@ import pytest
 from nfsrpc.testing.chaos import Chaos
 from nfsrpc.testing.faults import Faults
 
+pytestmark = pytest.mark.hostile
+
 NONE = Faults()
 
 

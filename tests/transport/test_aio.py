@@ -109,6 +109,7 @@ def test_nothing_listens():
     asyncio.run(run())
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("proto", "faults"),
     [("udp", Faults(drop=0.2, duplicate=0.2, reorder=0.1)), ("tcp", Faults(split=0.3, cut=0.03))],

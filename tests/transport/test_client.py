@@ -182,6 +182,7 @@ def test_foreign_xids_calls_and_rubbish_are_ignored_over_udp() -> None:
         assert client.call(ECHO, (b"right",)) == b"right"
 
 
+@pytest.mark.hostile
 def test_a_reply_from_another_address_is_ignored_over_udp() -> None:
     def act(sock: socket.socket) -> None:
         call, client = sock.recvfrom(65536)
@@ -303,6 +304,7 @@ def test_a_denied_reply_with_a_body_is_a_typed_error_over_udp() -> None:
     assert refused.value.stat == 5
 
 
+@pytest.mark.hostile
 def test_a_truncated_reply_is_a_bad_reply_not_a_hang() -> None:
     def act(sock: socket.socket) -> None:
         call, client = sock.recvfrom(65536)
@@ -405,6 +407,7 @@ def test_a_tcp_call_is_one_record_of_one_fragment() -> None:
     assert seen[0][4:HEADER] == struct.pack(">5I", 0, 2, 9999, 2, 7) + bytes(16)
 
 
+@pytest.mark.hostile
 def test_a_reply_in_many_fragments_and_single_bytes() -> None:
     def act(listener: socket.socket) -> None:
         with accepted(listener) as connection:
@@ -419,6 +422,7 @@ def test_a_reply_in_many_fragments_and_single_bytes() -> None:
         assert client.call(ECHO, (b"in pieces",)) == b"in pieces"
 
 
+@pytest.mark.hostile
 def test_two_replies_in_one_segment_and_a_foreign_one_between() -> None:
     def act(listener: socket.socket) -> None:
         with accepted(listener) as connection:

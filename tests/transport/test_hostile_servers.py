@@ -24,6 +24,8 @@ from nfsrpc.transport import aio_tcp, aio_udp
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
 
+pytestmark = pytest.mark.hostile
+
 
 def w(*values: int) -> bytes:
     return struct.pack(f">{len(values)}I", *values)
