@@ -91,7 +91,7 @@ HEADER = (
     "rpc.auth.stamp", "rpc.auth.uid", "rpc.auth.gid", "rpc.replystat", "rpc.state_accept", "rpc.state_reject",
     "rpc.state_auth", "rpc.programversion.min", "rpc.programversion.max",
 )  # fmt: skip
-NOT_TOLD = {("rpcbind", name) for name in ("SET", "UNSET", "GETVERSADDR", "UADDR2TADDR", "TADDR2UADDR")}
+NOT_TOLD = {("rpcbind", name) for name in ("SET", "UNSET", "GETVERSADDR", "GETADDRLIST", "UADDR2TADDR", "TADDR2UADDR")}
 """Procedures of which tshark 4 shows the header alone."""
 MALFORMED = "rpc && !icmp && !icmpv6 && (_ws.malformed || _ws.expert.severity == error)"
 UNSET = 0xFFFFFFFF
