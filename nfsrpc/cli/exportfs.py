@@ -54,6 +54,8 @@ def _words(options: ExportOptions) -> str:
     words = ["sync" if options.sync else "async"]
     if options.fsid is not None:
         words.append(f"fsid={options.fsid}")
+    if options.transports is not None:
+        words.append(f"xprtsec={':'.join(sorted(options.transports))}")
     words += [f"anonuid={options.anonuid}", f"anongid={options.anongid}"]
     by_access: dict[Access, list[str]] = {}
     for name, access in options.terms().items():

@@ -119,6 +119,8 @@ def serve(  # noqa: PLR0917 - one parameter for each option
             if ready_file:
                 _write_whole(ready_file, f"{place.port}\n")
             _announce(nfs.exports, place, workers)
+            if tls is None and any(rule.options.demands_tls for export in nfs.exports for rule in export.rules):
+                _log.warning("xprtsec= keeps callers out that cannot have TLS here: it takes --tls-cert and --tls-key")
             server.run(nfs.reload, attendants=attendants)
     except socket.gaierror as error:
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None

@@ -44,6 +44,9 @@ class ExportOptions:
         Answer changes when they are on stable storage.
     fsid
         The file system id that clients see, and under which handles know the export; None: the store's own.
+    transports
+        How callers may come: ``none`` (in clear), ``tls``, ``mtls`` (TLS, and the client has shown a certificate);
+        None: any of these.
     """
 
     access: Access = DEFAULTS
@@ -53,6 +56,12 @@ class ExportOptions:
     anongid: int = NOBODY
     sync: bool = True
     fsid: int | None = None
+    transports: frozenset[str] | None = None
+
+    @property
+    def demands_tls(self) -> bool:
+        """Whether nobody may come in clear."""
+        return self.transports is not None and "none" not in self.transports
 
     def terms(self) -> dict[str, Access]:
         """The access that callers have, by how they are known."""
@@ -164,18 +173,23 @@ def _fsid(text: str) -> int:
     return whole >> 96 ^ whole >> 64 & _FSID_MAX ^ whole >> 32 & _FSID_MAX ^ whole & _FSID_MAX
 
 
-def _transports(options: ExportOptions, text: str) -> ExportOptions:
-    if "none" not in text.split(":"):
-        raise BadOption(f"xprtsec={text}: one export alone cannot demand TLS")
-    return options
+def _transports(text: str) -> frozenset[str] | None:
+    """The ways that are allowed, None for all; who may come by TLS may show a certificate as well."""
+    names = set(text.split(":"))
+    for name in sorted(names - _TRANSPORTS):
+        raise BadOption(f"unknown transport security {name!r}; there are none, tls, mtls, joined by ':'")
+    if "tls" in names:
+        names.add("mtls")
+    return None if names == _TRANSPORTS else frozenset(names)
 
 
+_TRANSPORTS = frozenset({"none", "tls", "mtls"})
 _VALUED: Mapping[str, Callable[[ExportOptions, str], ExportOptions]] = MappingProxyType({
     "anonuid": lambda options, text: replace(options, anonuid=_number(text, "anonuid")),
     "anongid": lambda options, text: replace(options, anongid=_number(text, "anongid")),
     "fsid": lambda options, text: replace(options, fsid=_fsid(text)),
     "sec": ExportOptions.with_security,
-    "xprtsec": _transports,
+    "xprtsec": lambda options, text: replace(options, transports=_transports(text)),
 })
 ASYNC_RISK = "a power cut can take the latest changes that clients were told are safe"
 _SYNC: Mapping[str, bool] = MappingProxyType({"sync": True, "async": False})

@@ -15,7 +15,7 @@ from nfsrpc.store import Store, Ufid
 from .clients import Netgroup, by_specificity, caller
 from .export_ids import export_ids
 from .export_options import Access, ExportOptions
-from .export_spec import ExportSpec, Rule
+from .export_spec import ExportSpec
 from .handles import HandleSealer, fsid_of, stale
 from .hostnames import HostNames, NotYet
 from .identity import ANY_PORT, RESERVED_PORTS, Identity
@@ -27,6 +27,15 @@ _OPENED = 16384
 """Handles kept with what they name: about 4 MB when full."""
 _COMPLAINTS = 256
 """Hosts whose refusal has been logged; they are not logged again until there are so many."""
+
+
+_UNKNOWN = ExportOptions()
+"""Stands for a host that has not been looked at yet."""
+
+
+def _transport(peer: Peer) -> str:
+    """How a caller has come, in the words of ``xprtsec=``."""
+    return "none" if peer.tls is None else "mtls" if peer.tls else "tls"
 
 
 def _refuse() -> OSError:
@@ -59,7 +68,7 @@ class Export:
         self.known: dict[tuple[str, Principal], Identity] = {}
         self._rules = by_specificity(spec.rules)
         self._names = names
-        self._matched: dict[str, Rule | None] = {}
+        self._matched: dict[str, ExportOptions | None] = {}
         self._complained: set[str] = set()
         self._lock = threading.Lock()
         self._age = 0
@@ -67,7 +76,7 @@ class Export:
     def admit(self, peer: Peer, principal: Principal) -> Identity:
         """Whom a caller acts as.
 
-        Raises OSError(EACCES) for a host or source port that is not let in,
+        Raises OSError(EACCES) for a host, source port or connection without TLS that is not let in,
         `Rejected` (AUTH_TOOWEAK) for a principal that is not proved well enough, and
         `Drop` while the host's name is being found out.
         """
@@ -81,7 +90,8 @@ class Export:
             self._complain(peer, f"port {peer.port} is not below {who.ports}; the option 'insecure' would take it")
             raise _refuse()
         with self._lock:
-            if age == self._age:
+            # Who is known is not asked again how he has come.
+            if age == self._age and options.transports is None:
                 if len(self.known) >= _CACHED:
                     self.known.clear()
                 self.known[peer.host, principal] = who
@@ -104,11 +114,12 @@ class Export:
     def _options(self, peer: Peer) -> ExportOptions:
         """The options of the most specific client that `peer` is."""
         host = peer.host
-        if host not in self._matched:
+        matched = self._matched.get(host, _UNKNOWN)
+        if matched is _UNKNOWN:
+            age = self._age
+            who = caller(host, self._names)
             try:
-                age = self._age
-                who = caller(host, self._names)
-                matched = next((rule for rule in self._rules if rule.client.matches(who)), None)
+                matched = next((rule.options for rule in self._rules if rule.client.matches(who)), None)
             except NotYet:
                 raise Drop from None
             with self._lock:
@@ -116,12 +127,13 @@ class Export:
                     self._matched.clear()
                 if age == self._age:
                     self._matched[host] = matched
-        else:
-            matched = self._matched[host]
         if matched is None:
             self._complain(peer, "no client of it matches")
             raise _refuse()
-        return matched.options
+        if matched.transports is not None and _transport(peer) not in matched.transports:
+            self._complain(peer, f"its xprtsec= is {':'.join(sorted(matched.transports))}")
+            raise _refuse()
+        return matched
 
     def _complain(self, peer: Peer, reason: str) -> None:
         if peer.host in self._complained:

@@ -78,6 +78,8 @@ def confirmed_names(host: str) -> frozenset[str]:
         if error.errno in _NO_SUCH_NAME:
             return frozenset()
         raise Unreachable(str(error)) from None
+    except OSError as error:
+        raise Unreachable(str(error)) from None
     except UnicodeError:  # no name that could be asked for
         return frozenset()
     if not any(info[4][0] == host for info in infos):

@@ -269,6 +269,13 @@ def test_who_is_not_let_in(serve: Callable[..., Server], tmp_path: Path) -> None
     assert "127.0.0.1 is refused" in server.log()
 
 
+def test_who_must_come_by_tls_is_told_how_it_is_served(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve(f"{tmp_path / 'a'} *(xprtsec=tls)\n")
+    with pytest.raises(PermissionError):
+        server.mnt(tmp_path / "a")
+    assert "it takes --tls-cert and --tls-key" in server.log()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -10,6 +10,7 @@ from nfsrpc.nfs.export_spec import ExportSpec
 from nfsrpc.nfs.exports import Exports
 from nfsrpc.nfs.exports_file import parse_exports
 from nfsrpc.nfs.hostnames import HostNames
+from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
 from nfsrpc.protocols.rpc_msg import auth_stat
@@ -77,6 +78,21 @@ def test_source_ports(make_site, options, port, expected):
     assert status(site, port=700) == s.NFS_OK
     assert status(site, port=port) == expected
     assert site.mount(port=port).MOUNTPROC_MNT(b"/vol").status == (0 if expected == s.NFS_OK else errno.EACCES)
+
+
+@pytest.mark.parametrize(
+    ("option", "admitted"),
+    [("none", {None}), ("tls", {"", "h"}), ("mtls", {"h"}), ("none:mtls", {None, "h"}), ("none:tls", {None, "", "h"})],
+)
+def test_transports(make_site, option, admitted):
+    site = make_site(line=f"*(rw,xprtsec={option})")
+    for tls in (None, "", "h", "", None):
+        caller = site.caller()
+        caller.peer = caller.peer._replace(netid="tcp", tls=tls)
+        expected = s.NFS_OK if tls in admitted else s.NFSERR_ACCES
+        assert v2.NFS_PROGRAM_2_client(caller).NFSPROC_GETATTR(site.root).status == expected
+        mounted = mnt.MOUNTPROG_1_client(caller).MOUNTPROC_MNT(b"/vol").status
+        assert mounted == (0 if tls in admitted else errno.EACCES)
 
 
 def refusal(site, uid, handle):
