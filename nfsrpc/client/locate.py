@@ -10,6 +10,7 @@ from nfsrpc.portmap.entry import Transport
 from nfsrpc.protocols import mount as mount_prot
 from nfsrpc.protocols import nfs_prot
 from nfsrpc.rpc.errors import RpcError
+from nfsrpc.rpc.retry import RetryPolicy
 from nfsrpc.transport.address import RESERVED_PORTS
 from nfsrpc.transport.aio import AsyncClient
 from nfsrpc.transport.aio_tcp import connect_tcp as async_tcp
@@ -23,6 +24,9 @@ LIMITS = replace(DEFAULT_LIMITS, elements=1 << 16)
 """What a server may answer: lists of at most 65 536 exports, groups, mounts or names."""
 EITHER = ("tcp", "udp")
 """Transports in the order of our preference; the oldest servers have only the second."""
+
+DATAGRAMS = RetryPolicy(least=0.05)
+"""When calls over UDP are sent again: by the server's own pace, between 0.05 and 0.7 s the first time."""
 
 
 class Service(NamedTuple):
@@ -77,7 +81,9 @@ async def open_async_client(place: Place, credential: Credential, timeout: float
     host, port, proto = place
     ports = RESERVED_PORTS if os.geteuid() == 0 else ()
     if proto == "udp":
-        return await async_udp(host, port, credential=credential, timeout=timeout, limits=LIMITS, source_ports=ports)
+        return await async_udp(
+            host, port, credential=credential, timeout=timeout, limits=LIMITS, policy=DATAGRAMS, source_ports=ports
+        )
     return await async_tcp(
         host,
         port,
@@ -94,7 +100,9 @@ def open_client(place: Place, credential: Credential, timeout: float) -> Client:
     host, port, proto = place
     ports = RESERVED_PORTS if os.geteuid() == 0 else ()
     if proto == "udp":
-        return connect_udp(host, port, credential=credential, timeout=timeout, limits=LIMITS, source_ports=ports)
+        return connect_udp(
+            host, port, credential=credential, timeout=timeout, limits=LIMITS, policy=DATAGRAMS, source_ports=ports
+        )
     return connect_tcp(
         host,
         port,

@@ -26,7 +26,7 @@ from .message import (
     is_plain_success,
     reply_xid,
 )
-from .retry import AT_LEAST_ONCE, JITTER, RetryPolicy, Schedule
+from .retry import AT_LEAST_ONCE, JITTER, RetryPolicy, RoundTrips, Schedule
 from .security import Answer, CallAuth, PlainAuth
 
 _XIDS = 1 << 32
@@ -171,6 +171,7 @@ class CallTable:
         random: Callable[[], float] = JITTER,
     ) -> None:
         self._policy = policy
+        self._round_trips = None if policy.least is None else RoundTrips(policy)
         self._limits = limits
         self._next_xid = secrets.randbelow(_XIDS) if first_xid is None else first_xid
         self._random = random
@@ -201,11 +202,15 @@ class CallTable:
         parts: list[bytes] = []
         procedure.encode_args(args, parts)
         self._next_xid = (xid + 1) % _XIDS
-        schedule = Schedule(self._policy, now, deadline, self._random)
+        schedule = self._schedule(now, deadline)
         call = PendingCall(xid, procedure, b"".join(parts), begin, schedule, self._limits)
         self._pending[xid] = call
         self._arm(call, now)
         return call
+
+    def _schedule(self, now: float, deadline: float) -> Schedule:
+        policy = self._policy if self._round_trips is None else self._round_trips.policy
+        return Schedule(policy, now, deadline, self._random)
 
     def _arm(self, call: PendingCall, when: float) -> None:
         call._wake = when
@@ -243,8 +248,8 @@ class CallTable:
             calls.append(call)
         return calls
 
-    def receive(self, message: bytes) -> PendingCall | None:
-        """Take one message from the peer; the call that it answers, which is done now.
+    def receive(self, message: bytes, now: float | None = None) -> PendingCall | None:
+        """Take one message from the peer, at `now`; the call that it answers, which is done now.
 
         None for everything that answers nothing here: another association's
         reply, the late reply to a call that was given up, a second reply to an
@@ -254,6 +259,8 @@ class CallTable:
         call = None if xid is None else self._pending.pop(xid, None)
         if call is not None:
             call._reply = message
+            if self._round_trips is not None and now is not None and call.schedule.transmissions == 1:
+                self._round_trips.took(now - call.schedule.first_sent)
         return call
 
     def renew(self, call: PendingCall, now: float) -> None:
@@ -269,7 +276,7 @@ class CallTable:
         if call.xid in self._pending:
             raise RuntimeError(f"{call.procedure.name} has not failed yet, or its xid is in use again")
         call._error = None
-        call.schedule = Schedule(self._policy, now, deadline, self._random)
+        call.schedule = self._schedule(now, deadline)
         if call.auth.renewed:
             call._encode()
         self._pending[call.xid] = call

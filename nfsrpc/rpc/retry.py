@@ -9,7 +9,7 @@ changing the xid of a call that it sends again.
 
 import random as standard_random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 JITTER = standard_random.random
@@ -33,6 +33,9 @@ class RetryPolicy:
         that clients that lost their packets together do not come back together.
     transmissions
         How often the call is sent at most, None: until its deadline.
+    least
+        If given, the first pause follows how long the server's replies take (RFC 6298, as NFS clients have done since
+        4.3BSD Reno): at least this, at most `first`. A lost datagram then costs about a round trip, not 0.7 s.
     window
         A call is not sent again when this long has passed since it was sent first, not even
         over a new connection: by then a server may have forgotten that it ran.
@@ -43,11 +46,14 @@ class RetryPolicy:
     ceiling: float = 15.0
     jitter: float = 0.1
     transmissions: int | None = None
+    least: float | None = None
     window: float = inf
 
     def __post_init__(self) -> None:
         if self.first <= 0 or self.factor < 1 or self.ceiling < self.first or not 0 <= self.jitter < 1:
             raise ValueError(f"pauses must be positive and must not shrink: {self}")
+        if self.least is not None and not 0 < self.least <= self.first:
+            raise ValueError(f"the least first pause must be positive and not longer than the first one: {self}")
         if self.transmissions is not None and self.transmissions < 1:
             raise ValueError("a call is sent at least once")
 
@@ -78,6 +84,29 @@ class Backoff:
         return pause * (1 + policy.jitter * (2 * self._random() - 1))
 
 
+class RoundTrips:
+    """How long replies take, smoothed, and the policy that follows from it (RFC 6298 §2)."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._most = policy
+        self._mean = 0.0
+        self._deviation = 0.0
+        self.policy = policy
+        """For a call that begins now."""
+
+    def took(self, seconds: float) -> None:
+        """A reply came `seconds` after its call, which was sent once: else nobody knows which one it answers (Karn)."""
+        if not self._mean:
+            self._mean, self._deviation = seconds, seconds / 2
+        else:
+            self._deviation += (abs(seconds - self._mean) - self._deviation) / 4
+            self._mean += (seconds - self._mean) / 8
+        most = self._most
+        first = min(max(self._mean + 4 * self._deviation, most.least or most.first), most.first)
+        if not 0.8 < first / self.policy.first < 1.25:
+            self.policy = replace(most, first=first, least=None)
+
+
 class Schedule:
     """The transmissions of one call under one policy, up to an absolute deadline.
 
@@ -86,7 +115,7 @@ class Schedule:
     clock the caller reads.
     """
 
-    __slots__ = ("_backoff", "_ends", "_most", "_policy", "_random", "deadline", "due", "transmissions")
+    __slots__ = ("_backoff", "_ends", "_most", "_policy", "_random", "deadline", "due", "first_sent", "transmissions")
 
     def __init__(
         self,
@@ -102,11 +131,13 @@ class Schedule:
         self._ends = inf
         self.deadline = deadline
         self.due = now
+        self.first_sent = now
         self.transmissions = 0
 
     def sent(self, now: float) -> None:
         """The call has just been sent: work out when the next time is."""
         if not self.transmissions:
+            self.first_sent = now
             self._ends = now + self._policy.window
         self.transmissions += 1
         if self._most is not None and self.transmissions >= self._most:

@@ -153,7 +153,7 @@ class AsyncClient(ABC):
 
     def _take(self, message: bytes) -> bool:
         """A message has come; whether it answered a call."""
-        call = self._table.receive(message)
+        call = self._table.receive(message, self._loop.time())
         if call is None:
             return False
         future = self._waiting.get(call)

@@ -237,7 +237,8 @@ class Client(ABC):
         finally:
             with self._turn_over:
                 self._reading = False
-                calls = [message for message in messages if self._table.receive(message) is None and is_call(message)]
+                take, now = self._table.receive, self._clock()
+                calls = [message for message in messages if take(message, now) is None and is_call(message)]
                 self._turn_over.notify_all()
         if self._serves is not None and calls:
             self._answer(self._serves, calls)
