@@ -1,18 +1,20 @@
 """From a URL to a server and the root handle of the export that holds its path."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from nfsrpc.auth import Credential
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.transport.client import CALL_TIMEOUT
+from nfsrpc.transport.ping import ping
 
 from .identity import credential_of
-from .locate import MOUNT_SERVER, NFS_SERVER, Place, locate, open_client
+from .locate import EITHER, MOUNT_SERVER, NFS_SERVER, Place, locate, open_client
 from .mountd import MountService, find_root, parts
 from .nfs2 import Nfs2
+from .srv import servers_of
 from .url import NfsUrl
 
 _FIRST_CONTACT = 10.0
@@ -51,6 +53,25 @@ def find_site(url: NfsUrl, timeout: float = _FIRST_CONTACT) -> Site:
 
     Raises `OSError` for what the server refuses, and the errors of `nfsrpc.rpc.errors`.
     """
+    if not url.service:
+        return _find_site(url, timeout)
+    failure: RpcError | None = None
+    for server in servers_of(url.host, EITHER if url.proto is None else (url.proto,)):
+        for mount_port in [url.mount_port] if url.mount_port else [server.port, None]:
+            # A server like ours has the mount service on the same port; of others the portmapper knows.
+            there = replace(url, host=server.host, proto=server.proto, nfs_port=server.port, mount_port=mount_port)
+            try:
+                site = _find_site(there, timeout)
+                with open_client(site.nfsd, site.credential, min(timeout, _FIRST_CONTACT)) as client:
+                    ping(client, NFS_SERVER.program, NFS_SERVER.version)
+                return site
+            except RpcError as unreachable:
+                failure = failure or unreachable
+    assert failure is not None
+    raise failure
+
+
+def _find_site(url: NfsUrl, timeout: float) -> Site:
     credential = credential_of(url)
     mountd = locate(url.host, url.mount_port or url.port, MOUNT_SERVER, url.proto)
     nfsd = locate(url.host, url.nfs_port or url.port, NFS_SERVER, url.proto)

@@ -12,6 +12,8 @@ from .options import DEFAULTS, PAGE, Options
 
 PORTMAPPER_PORT = 111
 SHAPE = "nfs://host[:port]/path"
+SERVICE = "nfs+srv"
+"""Scheme of a URL whose host is a domain: its servers are found through DNS SRV (RFC 2782)."""
 
 _AUTHORITY = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<name>[^\[\]:@]+))(?::(?P<port>\d{1,5}))?")
 
@@ -24,10 +26,10 @@ class BadUrl(ValueError):
 class NfsUrl:
     """A parsed URL. `path` is bytes, absolute, without ``.`` or empty parts: names are bytes (RFC 1094 §2.3.4).
 
-    `port`, when given, answers for MOUNT and NFS alike; `mount_port` and `nfs_port` stand
-    above it for their program; where neither is given the portmapper on port 111 is
-    asked. `proto` is "tcp", "udp", or None for whichever the server has. `uid` and `gid`
-    are None where this process' own shall be used.
+    `port`, when given, answers for MOUNT and NFS alike; `mount_port` and `nfs_port` stand above it for their program;
+    where neither is given the portmapper on port 111 is asked. With `service` the host is a domain, whose servers DNS
+    names. `proto` is "tcp", "udp", or None for whichever the server has. `uid` and `gid` are None where this process'
+    own shall be used.
     """
 
     host: str
@@ -41,10 +43,11 @@ class NfsUrl:
     mount_port: int | None = None
     nfs_port: int | None = None
     netname: str | None = None
+    service: bool = False
     options: Options = DEFAULTS
 
     def __str__(self) -> str:
-        return f"nfs://{authority(self.host, self.port)}{quote_from_bytes(self.path)}"
+        return f"nfs{'+srv' * self.service}://{authority(self.host, self.port)}{quote_from_bytes(self.path)}"
 
 
 def authority(host: str, port: int | None) -> str:
@@ -66,15 +69,16 @@ def parse_authority(text: str) -> tuple[str, int | None]:
 def parse_url(text: str) -> NfsUrl:
     """Take `text` apart. Raises `BadUrl` with the reason; an argument that is not known is one.
 
-    Arguments: ``version`` (2), ``proto`` (tcp, udp), ``sec`` (sys, none, krb5, krb5i, krb5p, dh), ``netname`` (the
-    server's, for dh; else that of the host), ``uid``, ``gid``, ``mountport``, ``nfsport``, and those of `Options`:
-    ``timeo`` (tenths of a second), ``retrans``, ``rsize``, ``wsize``, ``readdir-buffer``, ``readahead`` (bytes),
-    ``dircache`` (0, 1) and ``autoreconnect`` (-1: hard, N: soft with N more attempts) are libnfs' names; ``hard``,
-    ``soft``, ``noac``, ``actimeo``, ``acregmin``, ``acregmax``, ``acdirmin`` and ``acdirmax`` those of nfs(5). A path
-    may hold any byte as ``%XX``; ``?`` must be written so.
+    ``nfs+srv://domain/path`` finds host and port through DNS. Arguments: ``version`` (2), ``proto`` (tcp, udp),
+    ``sec`` (sys, none, krb5, krb5i, krb5p, dh), ``netname`` (the server's, for dh; else that of the host), ``uid``,
+    ``gid``, ``mountport``, ``nfsport``, and those of `Options`: ``timeo`` (tenths of a second), ``retrans``,
+    ``rsize``, ``wsize``, ``readdir-buffer``, ``readahead`` (bytes), ``dircache`` (0, 1) and ``autoreconnect`` (-1:
+    hard, N: soft with N more attempts) are libnfs' names; ``hard``, ``soft``, ``noac``, ``actimeo``, ``acregmin``,
+    ``acregmax``, ``acdirmin`` and ``acdirmax`` those of nfs(5). A path may hold any byte as ``%XX``; ``?`` must be
+    written so.
     """
     scheme, mark, rest = text.partition("://")
-    if not mark or scheme.lower() != "nfs":
+    if not mark or scheme.lower() not in ("nfs", SERVICE):
         raise BadUrl(f"{text!r} is no NFS URL: it must look like {SHAPE}")
     place, _, query = rest.partition("?")
     where, slash, path = place.partition("/")
@@ -84,7 +88,10 @@ def parse_url(text: str) -> NfsUrl:
         raise BadUrl(f"{text!r}: NFS has no user names in URLs; use ?uid=N&gid=N")
     try:
         host, port = parse_authority(where)
-        return NfsUrl(host=host, port=port, path=_path(slash + path), **_arguments(query))
+        service = scheme.lower() == SERVICE
+        if service and port is not None:
+            raise BadUrl("the port of a service is in DNS")
+        return NfsUrl(host=host, port=port, service=service, path=_path(slash + path), **_arguments(query))
     except BadUrl as wrong:
         raise BadUrl(f"{text!r}: {wrong}") from None
 
