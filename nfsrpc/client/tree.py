@@ -452,7 +452,7 @@ class Tree:
         """Make a file of the type in `mode`; the device number travels in the size, a pipe's is all ones."""
         spot = await self._at_new(path)
         kind = stat.S_IFMT(mode) or stat.S_IFREG
-        size = 0
+        size = UNSET
         if kind == stat.S_IFIFO:
             kind, size = stat.S_IFCHR, UNSET
         elif kind in (stat.S_IFCHR, stat.S_IFBLK):
@@ -476,8 +476,11 @@ class Tree:
         return node
 
     async def create(self, spot: Spot, mode: int) -> Node:
-        """Make a regular file, or empty the one that is there."""
-        return await self._make(spot, nfs2.create, attributes_to_set(mode=stat.S_IFREG | mode, size=0))
+        """Make a regular file; somebody else may have made it a moment ago.
+
+        No size is asked for: a new file has none, and not every server takes one (ShenanigaNFS does not).
+        """
+        return await self._make(spot, nfs2.create, attributes_to_set(mode=stat.S_IFREG | mode))
 
     async def create_new(self, spot: Spot, mode: int) -> Node:
         """Make a regular file that nobody else has made: EEXIST if it is there.
