@@ -48,6 +48,8 @@ class Contents:
         self._page = page
         self.size = node.attributes.size
         self.version: Version | None = version_of(node.attributes)
+        self._stored = 0
+        """Where what the server has confirmed ends: replies are not always taken in the order they were made in."""
         self.path = b""
         self._reading: dict[int, Reading] = {}
         self._dirty: dict[int, Dirty] = {}
@@ -76,6 +78,7 @@ class Contents:
         else:
             self.version = version
             self.size = attributes.size
+            self._stored = 0
         self._node.resized()
 
     def closed(self) -> None:
@@ -89,7 +92,7 @@ class Contents:
         self.version = None
         if size is not None:
             self.forget()
-            self.size = size
+            self.size = self._stored = size
             self._node.resized()
 
     def forget(self) -> None:
@@ -111,6 +114,11 @@ class Contents:
         else:
             self.size = max(self.size, attributes.size)
         self._node.learn(attributes, self._tree.clock(), self._tree.options)
+
+    @property
+    def _extent(self) -> int:
+        """Bytes of the file as the server has it."""
+        return max(self._node.attributes.size, self._stored)
 
     # --- reading
 
@@ -144,7 +152,7 @@ class Contents:
         recovered = False
         while True:
             base = self._cache.get(self, number)
-            if base is not None or number * self._page >= self._node.attributes.size or self._written_whole(number):
+            if base is not None or number * self._page >= self._extent or self._written_whole(number):
                 return self._with_own(number, base or b"")
             if number in self._writing:
                 await self._land(number)
@@ -210,7 +218,7 @@ class Contents:
             ahead.trigger = number + 1
             return
         first = max(number, ahead.frontier)
-        behind = min(ahead.limit + 1, first + room, -(-self._node.attributes.size // self._page))
+        behind = min(ahead.limit + 1, first + room, -(-self._extent // self._page))
         wanted = [
             number
             for number in range(first, behind)
@@ -323,6 +331,7 @@ class Contents:
         if self._writing.get(number) is not flying:
             return
         del self._writing[number]
+        self._stored = max(self._stored, number * self._page + flying.low + len(flying.run))
         base = self._cache.get(self, number)
         if base is not None or (not flying.low and len(flying.run) >= min(self._page, self.size - number * self._page)):
             self._cache.put(self, number, patched(base or b"", flying.low, flying.run))

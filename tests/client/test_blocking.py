@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import itertools
@@ -369,3 +370,16 @@ def test_closing_the_mount_writes_what_is_open(m: Mount) -> None:
     file.write(b"not flushed")
     other.close()
     assert m.read_bytes("f") == b"not flushed"
+
+
+def test_a_reply_that_is_taken_late_does_not_end_the_file_early(nfs_url: str) -> None:
+    with mount(nfs_url) as m:
+        m.write_bytes("f", bytes(100))
+        with m.open("f", "r+b", 0) as file:
+            late = file._files.read_into(file._opened, memoryview(bytearray(10)), 0)
+            reply = m.wire.perform(late.send(None))
+            file.pwrite(b"x" * 10, 30_000)
+            file.fsync()
+            with contextlib.suppress(StopIteration):
+                late.send(reply)
+            assert file.pread(10, 30_000) == b"x" * 10
