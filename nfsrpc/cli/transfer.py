@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from nfsrpc.client.copying import End, LocalEnd, Options, copy
+from nfsrpc.client.copying.crew import FILES
 
 from .errors import Failure, printable_name
 from .remote import failing_at
@@ -36,8 +37,8 @@ def copy_options(command: F) -> F:
                      help="Keep owners, and with them set-user-id bits and devices (as root)."),
         click.option("-a", "--all", "everything", is_flag=True,
                      help="Copy files again that are there with the same size and time."),
-        click.option("-j", "--jobs", default=32, show_default=True, type=click.IntRange(1, 1000),
-                     help="Files under way at once."),
+        click.option("-j", "--jobs", default=FILES, show_default=True, type=click.IntRange(1, 1000),
+                     help="Files under way at once, at most."),
     )):  # fmt: skip
         command = option(command)
     return command

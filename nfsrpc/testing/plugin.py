@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
+    from nfsrpc.client import Mount
     from nfsrpc.rpc.dispatch import Service
 
     from .chaos import Chaos
@@ -61,6 +62,15 @@ def nfs_url(nfs_server: Served, request: pytest.FixtureRequest) -> str:
     """URL of an empty directory of this test's own on `nfs_server`, writable for everybody."""
     name = re.sub(r"[^\w.]+", "-", request.node.name, flags=re.ASCII).strip("-")[:100]
     return nfs_server.url("/" + _empty_directory(nfs_server.url(), name))
+
+
+@pytest.fixture
+def nfs_mount(nfs_url: str) -> Iterator[Mount]:
+    """`nfs_url`, mounted: remote files with the habits of `os` and `open` (see `nfsrpc.client.Mount`)."""
+    from nfsrpc.client import mount
+
+    with mount(nfs_url) as mounted:
+        yield mounted
 
 
 def _empty_directory(url: str, name: str) -> str:

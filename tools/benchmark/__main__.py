@@ -4,6 +4,7 @@
     tools/bench --operations GETATTR,READ --transports udp --rounds 3 --json out.json
     tools/bench --peers nfsrpc,limit --workers 1
     tools/bench auth                             what each flavour of authentication costs
+    tools/bench copy                             a tree of small files, beside a client that makes call after call
 
 A load generator in C keeps --connections x --window calls in flight. Every
 server is started for the run and stays up to its end; for each line the servers
@@ -31,6 +32,7 @@ import tempfile
 from pathlib import Path
 
 import authentication
+import copying
 import measure
 import peers
 import present
@@ -119,6 +121,8 @@ def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitSt
 def main(argv: list[str]) -> int:
     if argv[:1] == ["auth"]:
         return authentication.main(argv[1:])
+    if argv[:1] == ["copy"]:
+        return copying.main(argv[1:])
     o = parse(argv)
     missing = peers.ganesha_missing() if "ganesha" in o.peers else ""
     if missing:

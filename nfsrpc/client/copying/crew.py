@@ -11,14 +11,15 @@ from typing import Any
 from .job import Copy, Job
 from .on import Waiting
 
-FILES = 32
-"""Files under way at once."""
+FILES = 128
+"""Files under way at once, at most; as many as the wires let requests be in flight."""
 
 
 def run(copy: Copy, files: int = FILES) -> None:
     """Run `copy` to its end, with up to `files` files under way."""
-    _run(copy.todo, files)
-    _run(copy.settling(), files)
+    width = min([files, *(wire.window for wire in copy.wires)])
+    _run(copy.todo, width)
+    _run(copy.settling(), width)
 
 
 def _run(todo: deque[Job], width: int) -> None:

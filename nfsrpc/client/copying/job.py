@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from nfsrpc.client.blocking_wire import BlockingWire
+
 from .item import Item, Kind, Sink, Source, Unsupported, Writer
 from .on import On, Waiting
 from .report import Report
@@ -61,6 +63,11 @@ class Copy:
         self._linked: dict[tuple[int, int], _Linked] = {}
         self._directories: list[tuple[Any, Item]] = []
         self.todo: deque[Job] = deque()
+
+    @property
+    def wires(self) -> list[BlockingWire]:
+        """What its jobs wait for."""
+        return [wire for wire in (self._source.wire, self._sink.wire) if wire is not None]
 
     def add(self, item: Item, name: bytes) -> None:
         """Copy `item`, and what is in it, as `name` in the sink's root."""

@@ -29,6 +29,7 @@ class RemoteSource:
         self.tree = mount.tree
         self._page = mount.page
         self.wire = mount.wire
+        self.flying = 0
 
     async def item(self, path: bytes, *, follow: bool) -> Item:
         """The file at `path` (a link itself unless `follow`)."""
@@ -79,8 +80,13 @@ class _RemoteReader:
 
     def _send(self) -> None:
         page = self._step or self._source._page
-        while len(self._flying) < _WINDOW and self._sent < self._item.size:
-            self._flying.append((self._sent, self._source.send_read(self._item, self._sent)))
+        source = self._source
+        # Every file has one, few have many: together they are as many as the wire takes well.
+        while self._sent < self._item.size and (
+            not self._flying or (len(self._flying) < _WINDOW and source.flying < source.wire.window)
+        ):
+            self._flying.append((self._sent, source.send_read(self._item, self._sent)))
+            source.flying += 1
             self._sent += page
 
     async def next(self) -> bytes:
@@ -88,6 +94,7 @@ class _RemoteReader:
             return b""
         self._send()
         offset, flight = self._flying.popleft()
+        self._source.flying -= 1
         data, attributes = await flight
         if offset != self._next:
             raise AssertionError("READs are taken in order")
@@ -106,6 +113,7 @@ class _RemoteReader:
     def close(self) -> None:
         for _, flight in self._flying:
             self._source.wire.drop(flight)
+        self._source.flying -= len(self._flying)
         self._flying.clear()
 
 
@@ -124,6 +132,7 @@ class RemoteSink:
     def __init__(self, mount: Mount, directory: Node, path: bytes, options: Options, umask: int) -> None:
         self.wire = mount.wire
         self.page = mount.page
+        self.flying = 0
         self.root = _Directory(directory.handle, path, False)
         self._options = options
         self._umask = umask
@@ -286,7 +295,9 @@ class _RemoteWriter:
         return arrived
 
     async def _send(self, piece: bytes) -> int:
-        arrived = await self._land() if len(self._flying) >= _WINDOW else 0
+        full = len(self._flying) >= _WINDOW or self._sink.flying >= self._sink.wire.window
+        arrived = await self._land() if self._flying and full else 0
+        self._sink.flying += 1
         request = nfs2.write(self._handle, self._position, piece)
         self._flying.append((len(piece), self._sink.wire.submit(request)))
         self._position += len(piece)
@@ -294,6 +305,7 @@ class _RemoteWriter:
 
     async def _land(self) -> int:
         size, flight = self._flying.popleft()
+        self._sink.flying -= 1
         await flight
         return size
 
@@ -312,6 +324,7 @@ class _RemoteWriter:
     def abandon(self) -> None:
         for _, flight in self._flying:
             self._sink.wire.drop(flight)
+        self._sink.flying -= len(self._flying)
         self._flying.clear()
 
 

@@ -1,7 +1,7 @@
 """What the fixtures of nfsrpc are for: each of these is a whole test."""
 
 import pytest
-from weather import Thermometer, publish, published, reading
+from weather import Thermometer, publish, published, reading, record
 
 from nfsrpc.transport import connect_udp
 
@@ -35,3 +35,9 @@ def test_publishing_over_a_bad_network(nfs_url, lossy_link, nfs_server):
 def test_a_read_only_server_is_noticed(make_nfs_server):
     with pytest.raises(Exception, match="exit status 1"):
         publish(make_nfs_server("--read-only").url("/latest"), "21.5")
+
+
+def test_a_log(nfs_mount):
+    for text in ("21.5", "21.6"):
+        record(nfs_mount, text)
+    assert nfs_mount.read_text("log") == "21.5\n21.6\n"

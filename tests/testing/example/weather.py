@@ -26,3 +26,9 @@ def publish(url, text):
 
 def published(url):
     return subprocess.run(["nfsrpc", "get", url, "-"], check=True, capture_output=True).stdout.decode()
+
+
+def record(files, text):
+    """Add a reading to the log; `files` is what `nfsrpc.client.mount` returns."""
+    with files.open("log", "a") as log:
+        log.write(text + "\n")
