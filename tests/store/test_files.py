@@ -204,6 +204,22 @@ def test_cut_and_extended_in_one_unit(volume, once, file, calls, end):
     assert list(check_volume(volume.path)) == []
 
 
+@pytest.mark.parametrize("end", ["commit", "abort"])
+def test_cut_and_written_where_only_zeros_were(volume, once, file, end):
+    """The host file was short already: there is nothing to cut, but zeros that a unit which fails must leave."""
+    once(volume, "write", file, 0, b"start")
+    once(volume, "setattr", file, Changes(size=20000))
+    volume.begin(True)
+    with volume.step():
+        volume.setattr(file, Changes(size=100))
+    with volume.step():
+        volume.write(file, 100, b"x" * 5000)
+    getattr(volume, end)()
+    assert whole(volume, file) == b"start".ljust(100, b"\0") + (b"x" * 5000 if end == "commit" else bytes(19900))
+    volume.close()
+    assert list(check_volume(volume.path)) == []
+
+
 def test_holes_are_kept_by_the_copy(volume, once, file):
     once(volume, "write", file, 0, b"start")
     once(volume, "write", file, 8 << 20, b"middle")

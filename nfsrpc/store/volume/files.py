@@ -183,22 +183,22 @@ class Files:
         """Before `row` is extended to `end`: no old bytes behind its size in the host file.
 
         If they are bytes that the file still has should this unit come to
-        nothing, the file gets a fresh copy instead of losing them.
+        nothing, also zeros that the host file does not reach to, the file gets a
+        fresh copy instead of losing them.
         """
         if end <= row.size:
             return
         key = (row.inode, row.content)
-        descriptor = self._contents.present(key)
-        if os.fstat(descriptor).st_size <= row.size:
-            return
         before = self._inodes.committed(row.inode)
         if before is not None and before.content == row.content and row.size < before.size:
             row.content = self._generations.take()
             self._contents.copy(key, (row.inode, row.content), row.size)
             self._contents.put_right(key)
             return
-        self._contents.touch(key)
-        os.ftruncate(descriptor, row.size)
+        descriptor = self._contents.present(key)
+        if os.fstat(descriptor).st_size > row.size:
+            self._contents.touch(key)
+            os.ftruncate(descriptor, row.size)
 
     def set_attributes(self, node: Ufid, changes: Changes) -> Inode:
         """Apply `changes`. A size cuts the file, or extends it by zeros."""
