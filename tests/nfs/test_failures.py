@@ -4,12 +4,14 @@ import errno
 import os
 
 import pytest
-from nfs2_calls import UNSET, create, getattr_, made, names, read, sattr, where, write
+from nfs2_calls import UNSET, create, getattr_, made, names, read, sattr, setattr_, where, write
 
 from nfsrpc.nfs.status import PASSING
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
 from nfsrpc.rpc.dispatch import Peer
+from nfsrpc.store.volume.accounts import WHOLE
+from nfsrpc.store.volume.quota import Limits, set_limits
 
 PROCEDURES = v2.NFS_PROGRAM_2_service.procedures
 OK = bytes(4)
@@ -153,3 +155,36 @@ def test_in_a_plain_directory_nothing_is_done_twice(site, monkeypatch):
     assert nfs.NFSPROC_GETATTR(gone).status == s.NFSERR_STALE
     assert write(nfs, file, 0, b"newer").status == s.NFS_OK
     assert (site.path / "f").read_bytes() == b"newer"
+
+
+def refused_half_way(nfs, file, chunk):
+    """Appends until it is refused; (the status, bytes that were taken)."""
+    size = 0
+    while (status := write(nfs, file, size, chunk).status) == s.NFS_OK:
+        size += len(chunk)
+    return status, size
+
+
+@pytest.mark.parametrize("kind", ["volume"], indirect=True)
+@pytest.mark.parametrize(("owner", "status"), [(1000, s.NFSERR_DQUOT), (WHOLE, s.NFSERR_NOSPC)], ids=["user", "volume"])
+def test_at_a_limit(site, owner, status):
+    """The call that would pass it is refused as a whole, the others of its turn are not."""
+    user = site.nfs(1000)
+    file = made(user, site.root, b"f")
+    set_limits(site.path, owner, Limits(used=100 * 1024, inodes=4))
+    assert refused_half_way(user, file, b"x" * 8192) == (status, 96 * 1024)
+    assert getattr_(user, file).size == 96 * 1024
+    left = 3 if owner != WHOLE else 2  # the root directory is one of the volume's
+    answers = [create(user, site.root, b"n%d" % number).status for number in range(5)]
+    assert answers == [s.NFS_OK] * left + [status] * (5 - left)
+    assert len(names(user, site.root)) == 2 + 1 + left
+    setattr_(user, file, size=0)
+    assert write(user, file, 0, b"x" * 8192).status == s.NFS_OK
+    if owner == WHOLE:
+        room = user.NFSPROC_STATFS(site.root).reply
+        assert room.blocks * room.bsize == 100 * 1024
+        assert room.bfree * room.bsize == 100 * 1024 - 4096 - 8192
+    else:
+        assert write(site.nfs(0), made(site.nfs(0), site.root, b"root's"), 0, b"x" * 8192).status == s.NFS_OK
+    site.restart()
+    assert read(site.nfs(1000), file) == b"x" * 8192

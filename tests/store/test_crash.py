@@ -11,6 +11,7 @@ import pytest
 
 from nfsrpc.store.volume import Volume, VolumeLock, make_volume
 from nfsrpc.store.volume.fsck import check_volume
+from nfsrpc.store.volume.quota import Limits
 
 SCRIPT = Path(__file__).with_name("crash_workload.py")
 workload = runpy.run_path(str(SCRIPT))
@@ -92,7 +93,7 @@ def test_killed_at_every_system_call(tmp_path):
 
 def killed_at_random(tmp_path, seed, mode):
     path = tmp_path / f"volume{seed}"
-    make_volume(path)
+    make_volume(path, size=Limits(used=1 << 40))
     process = start(path, seed, 300, 0, mode)
     lines = [process.stdout.readline() for _ in range(random.Random(seed).randrange(1, 200))]
     process.kill()
@@ -105,7 +106,7 @@ def killed_at_random(tmp_path, seed, mode):
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("first", [0, 4])
 def test_killed_at_random(tmp_path, first, mode):
-    """The host itself does not stop: what is acknowledged before it is synced holds as well."""
+    """The host itself does not stop: what is acknowledged before it is synced holds as well. So do accounts."""
     for seed in range(first, first + 4):
         killed_at_random(tmp_path, seed, mode)
 

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import resource
+import shutil
 import stat
 import subprocess
 
@@ -321,19 +322,30 @@ def test_a_file_cannot_grow(filled, once):
     assert contents(volume, b"old") == b"o" * 10000
 
 
-@pytest.mark.root
-def test_a_full_disk(tmp_path, once):
+@pytest.fixture(params=["tmpfs", "ext4"])
+def small_disk(request, tmp_path):
+    """A file system of some 20 MB, in memory or in a file: the one knows at once that it is full, the other later."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=20m", "none", str(disk)], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    try:
-        fill_disk(disk / "volume", once)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    if request.param == "tmpfs":
+        mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "none", disk]
+    else:
+        image = tmp_path / "image"
+        with image.open("wb") as file:
+            file.truncate(24 << 20)
+        if shutil.which("mkfs.ext4") is None:
+            pytest.skip("mkfs.ext4 is not installed")
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+        mount = ["mount", "-o", "loop", image, disk]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip(f"mounting {request.param} is not allowed here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.root
+def test_a_full_disk(small_disk, once):
+    fill_disk(small_disk / "volume", once)
 
 
 def fill_disk(path, once):
