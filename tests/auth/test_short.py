@@ -153,10 +153,11 @@ class Counting(ShortAuthenticator):
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-def test_c_clients_use_our_shorthand_and_recover_from_its_refusal(c_client, forgetful: bool) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_c_clients_use_our_shorthand_and_recover_from_its_refusal(c_client, workers: int, forgetful: bool) -> None:
     shorthands = Shorthands(16)
     short = Counting(shorthands, forgetful)
-    with Whoserved([IssuingSysAuthenticator(shorthands), short]) as served:
+    with Whoserved([IssuingSysAuthenticator(shorthands), short], workers) as served:
         command = [str(c_client), str(served.port), "8"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

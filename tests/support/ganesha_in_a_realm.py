@@ -39,9 +39,12 @@ LOG {{ Default_Log_Level = EVENT; }}
 """
 
 
-def opaque_arg(args, out):
-    data = args[0]
-    out.append(struct.pack(">I", len(data)) + data + bytes(-len(data) % 4))
+def opaque(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)
+
+
+def given(args, out):
+    out.append(args[0])
 
 
 def decode_rest(data, pos, limits):
@@ -49,7 +52,7 @@ def decode_rest(data, pos, limits):
 
 
 def procedure(program: int, number: int, name: str) -> Procedure:
-    return Procedure(program, V3, number, name, opaque_arg, decode_no_args, opaque_arg, decode_rest)
+    return Procedure(program, V3, number, name, given, decode_no_args, given, decode_rest)
 
 
 def main(directory: Path) -> None:
@@ -64,6 +67,7 @@ def main(directory: Path) -> None:
     rpcbind = subprocess.Popen(["rpcbind", "-f"])
     export = directory / "export"
     export.mkdir()
+    export.chmod(0o777)  # alice is nobody in particular to ganesha
     configuration = directory / "ganesha.conf"
     configuration.write_text(
         CONFIGURATION.format(nfs=NFS_PORT, mount=MOUNT_PORT, keytab=realm.keytab, path=export)
@@ -93,13 +97,31 @@ def calls(export: Path) -> None:
                 ping(client, NFS, V3)
             print(f"NULL {security}", flush=True)
             for _ in range(5):
-                answer = client.call(procedure(NFS, 1, "GETATTR"), (handle,))
+                answer = client.call(procedure(NFS, 1, "GETATTR"), (opaque(handle),))
                 status, kind = struct.unpack_from(">2I", answer)
                 assert (status, kind) == (0, 2), answer
             print(f"GETATTR {security}", flush=True)
-            status = struct.unpack_from(">I", client.call(procedure(NFS, 18, "FSSTAT"), (handle,)))[0]
+            status = struct.unpack_from(">I", client.call(procedure(NFS, 18, "FSSTAT"), (opaque(handle),)))[0]
             assert status == 0
             print(f"FSSTAT {security}", flush=True)
+            write_and_read(client, handle, security)
+
+
+def write_and_read(client, directory: bytes, security: str) -> None:
+    """A new file, written and read back (RFC 1813 §3.3.8, §3.3.7, §3.3.6)."""
+    unset = struct.pack(">7I", 1, 0o644, 0, 0, 0, 0, 0)  # sattr3: the mode, nothing else
+    create = opaque(directory) + opaque(security.encode()) + struct.pack(">I", 0) + unset
+    answer = client.call(procedure(NFS, 8, "CREATE"), (create,))
+    status, has_handle, length = struct.unpack_from(">3I", answer)
+    assert (status, has_handle) == (0, 1), answer
+    file = answer[12 : 12 + length]
+    data = bytes(range(256)) * 100
+    write = opaque(file) + struct.pack(">Q2I", 0, len(data), 2) + opaque(data)
+    assert client.call(procedure(NFS, 7, "WRITE"), (write,))[:4] == bytes(4)
+    answer = client.call(procedure(NFS, 6, "READ"), (opaque(file) + struct.pack(">QI", 0, len(data)),))
+    assert answer[:4] == bytes(4)
+    assert answer.endswith(data)
+    print(f"WRITE and READ {security}", flush=True)
 
 
 def mounted(path: bytes) -> bytes:
@@ -108,7 +130,7 @@ def mounted(path: bytes) -> bytes:
     while True:
         with connect_tcp("localhost", MOUNT_PORT, credential=SysCredential(0, 0, ())) as client:
             try:
-                answer = client.call(procedure(MOUNT, 1, "MNT"), (path,))
+                answer = client.call(procedure(MOUNT, 1, "MNT"), (opaque(path),))
             except RpcError:
                 answer = struct.pack(">I", 1)
         status = struct.unpack_from(">I", answer)[0]
