@@ -52,7 +52,9 @@ def failing_at(place: str) -> Iterator[None]:
         raise Failure(f"{text} ({remedy})" if remedy else text) from error
 
 
-def _remedy(error: Exception) -> str | None:
+def _remedy(error: BaseException) -> str | None:
+    if isinstance(error.__cause__, RpcError):  # an error of the mount is an OSError, and the call's failure its cause
+        return _remedy(error.__cause__)
     if isinstance(error, AuthRefused):
         return _AUTH_REMEDIES.get(error.stat, "try another ?sec=")
     return next((words for kind, words in _REMEDIES if isinstance(error, kind)), None)
