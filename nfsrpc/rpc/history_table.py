@@ -52,12 +52,11 @@ class SharedHistory:
         self._room = room
         self._retention = retention
         self._clock = clock
-        self._slots_at = _HEAD + 4 * self._buckets
-        self._slots_at += -self._slots_at % 8
+        self._slots_at = _HEAD + 4 * self._buckets  # a multiple of 8: there are two buckets at least
         self._results_at = self._slots_at + _SLOT_SIZE * (capacity + 1)
         self._shared = SharedMemory(self._results_at + room, descriptor)
         self._memory = self._shared.memory
-        self._words = memoryview(self._memory)[: self._results_at & ~3].cast("I")
+        self._words = memoryview(self._memory)[: self._results_at].cast("I")
 
     def fileno(self) -> int:
         """The descriptor that a successor attaches to."""

@@ -18,6 +18,7 @@ from nfsrpc.rpc.errors import (
     RpcMismatch,
     RpcTimeout,
 )
+from nfsrpc.rpc.message import OpaqueAuth
 from nfsrpc.rpc.retry import MAYBE, RetryPolicy
 from nfsrpc.rpc.security import PlainAuth
 from nfsrpc.xdr import Limits, Procedure, XdrDecodeError, XdrEncodeError
@@ -313,3 +314,69 @@ def test_a_fast_caller_does_not_pile_up_timers() -> None:
         calls.due(0.0)
         calls.receive(success(call.xid, 1))
     assert len(calls._timers) < 200
+
+
+class Signing(PlainAuth):
+    """Proves each transmission anew by its number, and seals what travels."""
+
+    sealed = renewed = True
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__((6, b""))
+        Signing.made += 1
+        self.number = Signing.made
+
+    def verifier(self, head: bytes) -> tuple[int, bytes]:
+        return (6, bytes([self.number]))
+
+    def wrap(self, args: bytes) -> bytes:
+        return b"<" + bytes([self.number]) + b">" + args
+
+    def check(self, verifier: OpaqueAuth) -> None:
+        if verifier.body != bytes([self.number]):
+            raise AuthRefused(6)
+
+    def unwrap(self, message: bytes, body: int) -> tuple[bytes, int]:
+        return b"sealed" + bytes([0, 0, 0, self.number]), 6
+
+
+@pytest.mark.parametrize("answered", [1, 2, 3])
+def test_each_transmission_has_a_proof_of_its_own_and_the_reply_says_which_it_answers(answered: int) -> None:
+    Signing.made = 0
+    calls = table()
+    call = calls.open(ECHO, (5,), Signing, now=0.0, deadline=10.0)
+    sent = [calls.due(float(now))[0].message for now in range(3)]
+    assert [message[-7:] for message in sent] == [b"<%c>" % n + struct.pack(">I", 5) for n in (1, 2, 3)]
+    proof = struct.pack(">4I", 0, 6, 1, answered << 24)
+    assert calls.receive(struct.pack(">2I", call.xid, 1) + proof + bytes(4)) is call
+    assert call.answer() == ((6, bytes([answered])), answered)
+
+
+def test_a_reply_that_proves_nothing_answers_nothing() -> None:
+    Signing.made = 0
+    calls = table()
+    call = calls.open(ECHO, (5,), Signing, now=0.0, deadline=10.0)
+    calls.due(0.0)
+    calls.receive(struct.pack(">6I", call.xid, 1, 0, 6, 1, 9 << 24) + bytes(4))
+    with pytest.raises(AuthRefused) as refused:
+        call.result()
+    assert (refused.value.stat, refused.value.flavor) == (6, None)
+
+
+def test_a_refusal_says_which_flavour_was_refused() -> None:
+    calls = table()
+    call = opened(calls)
+    calls.receive(reply(call.xid, 1, 1, 1, 5))
+    assert call.refused == 5
+    with pytest.raises(AuthRefused, match="AUTH_NONE") as refused:
+        call.result()
+    assert (refused.value.stat, refused.value.flavor) == (5, 0)
+
+
+def test_bytes_behind_a_result_are_counted() -> None:
+    calls = table()
+    call = opened(calls)
+    calls.receive(success(call.xid, 7) + bytes(8))
+    with pytest.raises(BadReply, match="the reply to ECHO has 8 bytes too many"):
+        call.result()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nfsrpc.rpc.history import Full, History, Kept, Lost, MemoryHistory, UnderWay
+from nfsrpc.rpc.history import CAPACITY, RETENTION, ROOM, Full, History, Kept, Lost, MemoryHistory, UnderWay
 from nfsrpc.rpc.history_table import SharedHistory
 
 
@@ -155,3 +155,94 @@ def test_a_successor_attaches_to_the_table(clock):
     history.settle(key(1), Kept(0, b"old"))
     heir = SharedHistory(8, 100, 120.0, clock, descriptor=os.dup(history.fileno()))
     assert heir.claim(key(1)) == Kept(0, b"old")
+
+
+def alike(number: int) -> bytes:
+    """Keys that a table looks for in the same place."""
+    return number.to_bytes(16) + bytes(4)
+
+
+def test_keys_that_end_alike_are_told_apart(make):
+    history = make(capacity=8)
+    for number in range(6):
+        assert history.claim(alike(number)) is None
+    for number in (0, 2, 4):
+        history.settle(alike(number), Kept(0, b"%d" % number))
+    for number in (3, 5):
+        history.release(alike(number))
+    assert [history.claim(alike(number)) for number in (0, 2, 4)] == [Kept(0, b"%d" % n) for n in (0, 2, 4)]
+    with pytest.raises(UnderWay):
+        history.claim(alike(1))
+    assert [history.claim(alike(number)) for number in (3, 5)] == [None, None]
+
+
+def test_keys_that_end_alike_are_forgotten_one_by_one(make, clock):
+    history = make(capacity=3)
+    for number in range(20):
+        assert history.claim(alike(number)) is None
+        history.settle(alike(number), Kept(0, b"%d" % number))
+        assert history.claim(alike(number)) == Kept(0, b"%d" % number)
+        assert number == 0 or history.claim(alike(number - 1)) == Kept(0, b"%d" % (number - 1))
+        clock.now += 60
+
+
+def test_released_places_are_free_at_once(make):
+    history = make(capacity=4)
+    for _ in range(3):
+        for number in range(4):
+            assert history.claim(alike(number)) is None
+        with pytest.raises(Full):
+            history.claim(alike(9))
+        for number in (1, 0, 3, 2):
+            history.release(alike(number))
+
+
+def test_time_may_begin_at_0(make, clock):
+    clock.now = 0.0
+    history = make(capacity=2)
+    assert history.claim(key(1)) is None
+    assert history.claim(key(2)) is None
+
+
+def test_results_use_all_the_room_there_is(make):
+    history = make(room=100)
+    history.claim(key(1))
+    history.settle(key(1), Kept(0, b"x" * 100))
+    assert history.claim(key(1)) == Kept(0, b"x" * 100)
+    for number, size in ((2, 40), (3, 60)):
+        history.claim(key(number))
+        history.settle(key(number), Kept(number, bytes([number]) * size))
+    assert history.claim(key(2)) == Kept(2, b"\2" * 40)
+    assert history.claim(key(3)) == Kept(3, b"\3" * 60)
+    with pytest.raises(Lost):
+        history.claim(key(1))
+
+
+def test_a_shared_call_that_runs_for_ever_is_passed_over(clock):
+    history = SharedHistory(2, 100, 120.0, clock)
+    history.claim(key(1))
+    history.claim(key(2))
+    history.settle(key(2), Kept(0, b"2"))
+    clock.now += 200
+    assert history.claim(key(3)) is None
+    with pytest.raises(UnderWay):
+        history.claim(key(1))
+    clock.now += 200
+    with pytest.raises(Full):
+        history.claim(key(4))
+
+
+def test_a_worker_of_another_user_is_alive(clock, monkeypatch):
+    history = SharedHistory(2, 100, 120.0, clock)
+    history.claim(key(1))
+
+    def kill(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", kill)
+    with pytest.raises(UnderWay):
+        history.claim(key(1))
+
+
+def test_the_sizes_that_bound_a_server():
+    assert (CAPACITY, ROOM, RETENTION) == (65_536, 33_554_432, 120.0)

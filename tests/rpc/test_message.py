@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from nfsrpc.rpc import errors as e
-from nfsrpc.rpc.message import auth_refusal, decode_reply, is_call, reply_xid
+from nfsrpc.rpc.message import Refusal, Rejected, auth_refusal, decode_call, decode_reply, is_call, reply_xid
 
 
 def w(*values):
@@ -82,3 +82,28 @@ def test_a_look_at_a_message():
     assert auth_refusal(w(7, 1, 1, 1, 13)[:19]) is None
     assert auth_refusal(w(7, 1, 1, 0, 2, 2)) is None
     assert auth_refusal(accepted(0)) is None
+
+
+def test_what_looks_like_a_call():
+    assert [is_call(bytes(size)) for size in (7, 8, 9)] == [False, True, True]
+
+
+def test_refusals_as_text():
+    assert str(Refusal(b"reply")) == "refused"
+    assert str(Rejected(5)) == "auth_stat 5"
+    assert not hasattr(decode_reply(accepted(0)), "__dict__")
+
+
+@pytest.mark.parametrize(("size", "fill", "taken"), [
+    (400, 0, True), (401, 3, False), (397, 3, True), (397, 2, False), (1, 3, True), (1, 2, False), (4, 0, True),
+])  # fmt: skip
+def test_a_credential_ends_with_its_fill_bytes(size, fill, taken):
+    """RFC 5531 §8.2: at most 400 bytes. Nothing follows, so that the verifier is missing; or all is there."""
+    head = w(7, 0, 2, 9, 9, 9, 1, size) + b"c" * size + bytes(fill)
+    whole = head + w(0, 0)
+    if taken:
+        assert decode_call(whole).credential == (1, b"c" * size)
+        return
+    with pytest.raises(Refusal) as refused:
+        decode_call(whole if size > 400 else head)
+    assert refused.value.reply is not None or size <= 400

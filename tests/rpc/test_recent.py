@@ -2,6 +2,7 @@
 
 import pytest
 
+from nfsrpc.rpc import recent as recent_module
 from nfsrpc.rpc.later import Later
 from nfsrpc.rpc.message import Refusal
 from nfsrpc.rpc.recent import RecentReplies
@@ -56,3 +57,25 @@ def test_the_oldest_make_room() -> None:
     exchange(small, b"2", [bytes(10)])
     small.admit(b"1", HERE)
     assert refused(small, b"2") == bytes(10)
+
+
+def test_bytes_are_counted_over_and_over() -> None:
+    recent = RecentReplies(size=60)
+    for number in range(100):
+        exchange(recent, b"%010d" % number, [bytes(20)])
+        assert number == 0 or refused(recent, b"%010d" % (number - 1)) == bytes(20)
+        assert refused(recent, b"%010d" % number) == bytes(20)
+        if number > 1:
+            recent.admit(b"%010d" % (number - 2), HERE)
+            recent.settle([(b"%010d" % (number - 2), HERE)], [None])
+
+
+def test_a_batch_has_as_many_replies_as_calls() -> None:
+    recent = RecentReplies()
+    recent.admit(b"call", HERE)
+    with pytest.raises(ValueError, match="zip"):
+        recent.settle([(b"call", HERE), (b"other", HERE)], [[b"reply"]])
+
+
+def test_the_sizes_that_bound_a_server() -> None:
+    assert (recent_module._KEPT, recent_module._BYTES) == (1024, 8_388_608)

@@ -414,6 +414,14 @@ def test_failures_of_encoders(cause, at, index, found):
     assert told(fail.encode_failure(cause, at, ROOT, index)) == (XdrEncodeError, reason, None, path)
 
 
+def test_a_list_that_breaks_before_its_first_element():
+    def broken():
+        raise XdrEncodeError("bad")
+        yield
+
+    assert refusal(XdrEncodeError, o.encode_items, lambda item, out: None, broken(), [])[2] == "[0]"
+
+
 def test_encoders_outside_lists_have_no_index():
     assert fail.encode_failure(KeyError(5), "b", ROOT).path == "b"
 

@@ -36,6 +36,13 @@ def test_equal_values_are_equal_and_not_hashable():
         hash(PARMS)
 
 
+def test_values_of_other_kinds_are_left_to_the_other_side():
+    assert PARMS.__eq__(7) is NotImplemented
+    assert authsys_parms(1, b"m", 2, 3, (4, 5)) != PARMS
+    assert authsys_parms(1, b"m", 2, 3, 7) != authsys_parms(1, b"m", 2, 3, [7])
+    assert v2.diropargs(v2.nfs_fh(b"x"), b"n") != v2.diropargs(v2.diropargs(b"x", b"n"), b"n")
+
+
 def test_replacing_a_field_makes_a_copy():
     changed = PARMS.__replace__(uid=9)
     assert (changed.uid, changed.gids, PARMS.uid) == (9, [4, 5], 2)
