@@ -36,15 +36,19 @@ class Window:
 
 
 class HalfMade:
-    """A context that is being set up; `security` is the library's, once there is one."""
+    """A context that is being set up; `security` is the library's, once there is one.
 
-    __slots__ = ("expires", "handle", "peer", "security")
+    `at_work` says that a thread has it: the library takes one step of a context at a time.
+    """
+
+    __slots__ = ("at_work", "expires", "handle", "peer", "security")
 
     def __init__(self, handle: bytes, peer: str, expires: float) -> None:
         self.handle = handle
         self.peer = peer
         self.expires = expires
         self.security: Any = None
+        self.at_work = False
 
 
 class Context:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
 from typing import Any
 
 from nfsrpc.protocols import rpcsec_gss as gss
@@ -48,6 +49,10 @@ LIFETIME = 86400.0
 _HALF_MADE = 60.0
 """Seconds that a client has to finish setting a context up."""
 _THREADS = 2
+_QUEUE = 256
+"""Steps of contexts that may wait for a thread; whoever comes then gets silence, and asks again later."""
+_TOKEN = 1 << 16
+"""Bytes of a token at most; the largest tickets are as large."""
 _DEFECTIVE_TOKEN = 9 << 16
 """GSS_S_DEFECTIVE_TOKEN (RFC 2744 §3.9.1)."""
 
@@ -90,6 +95,7 @@ class GssAuthenticator:
         self._unclaimed = UnclaimedContexts()
         self._acceptor: Any = None
         self._threads: ThreadPoolExecutor | None = None
+        self._room = Semaphore(_QUEUE)
 
     def demand_key(self) -> None:
         """Raises `GssFailed` unless this process can read a key to serve with: better now than for every caller."""
@@ -152,17 +158,21 @@ class GssAuthenticator:
             raise Refusal(accepted(header.xid, accept_stat.GARBAGE_ARGS)) from None
         if header.verifier.flavor or header.verifier.body:
             raise Rejected(auth_stat.AUTH_BADVERF)
-        if not token:
+        if not 0 < len(token) <= _TOKEN:
             raise Refusal(_init_reply(header.xid, b"", _DEFECTIVE_TOKEN, 0, 0, b""))
-        if credential.procedure == INIT:
-            if credential.handle:
-                raise Rejected(auth_stat.AUTH_BADCRED)
-            context = self._table.open(peer.host, _HALF_MADE)
-        else:
+        found = None
+        if credential.procedure == CONTINUE_INIT:
             found = self._table.half_made(credential.handle)
             if found is None:
                 raise Rejected(auth_stat.RPCSEC_GSS_CREDPROBLEM)
-            context = found
+            if found.at_work:
+                raise Refusal(None)
+        elif credential.handle:
+            raise Rejected(auth_stat.AUTH_BADCRED)
+        if not self._room.acquire(blocking=False):
+            raise Refusal(None)
+        context = self._table.open(peer.host, _HALF_MADE) if found is None else found
+        context.at_work = True
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, "gss")
         later = Later()
@@ -172,11 +182,14 @@ class GssAuthenticator:
     def _step(self, context: HalfMade, token: bytes, xid: int, later: Later) -> None:
         """Give `token` to the library and answer with what it says. Runs in a thread."""
         try:
-            later.give([self._answer(context, token, xid)])
+            answer = self._answer(context, token, xid)
         except Exception:
             _log.exception("setting up a context failed")
             self._table.remove(context)
-            later.give([accepted(xid, accept_stat.SYSTEM_ERR)])
+            answer = accepted(xid, accept_stat.SYSTEM_ERR)
+        context.at_work = False
+        self._room.release()
+        later.give([answer])
 
     def _answer(self, context: HalfMade, token: bytes, xid: int) -> bytes:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from kerberos import REALM, Realm
@@ -435,7 +437,34 @@ def test_a_thousand_callers_who_never_finish_take_no_room_from_those_who_did(rea
     assert answered(Party(raw).call(1))
 
 
-@pytest.mark.parametrize("token", [b"", b"garbage!", b"\x60\x03abc", bytes(2000)])
+def test_steps_that_wait_for_a_thread_are_bounded(raw: Raw) -> None:
+    """Whoever comes when there is no room gets silence, and is served when he asks again."""
+    go = Event()
+    raw.flavor._threads = ThreadPoolExecutor(1)
+    raw.flavor._threads.submit(go.wait)
+    token = initiator(THREE_MESSAGES).step()
+    body = GssCredentialBody(1, 1, 0, 1, b"").encode()
+    messages = [(raw.message(body, (0, b""), opaque(token), 0), PEER) for _ in range(400)]
+    replies = raw.dispatcher.turn(messages)
+    waiting = [reply for reply in replies if type(reply) is Later]
+    assert (len(waiting), replies.count(None)) == (256, 144)
+    go.set()
+    assert [init_result(b"".join(reply.wait(60)))[1] for reply in waiting] == [CONTINUE_NEEDED] * 256
+    assert answered(Party(raw).call(1))
+
+
+def test_a_context_takes_one_step_at_a_time(raw: Raw) -> None:
+    security = initiator(THREE_MESSAGES)
+    handle, _, _, token = init_result(raw.init(security.step()))
+    body = GssCredentialBody(1, 2, 0, 1, handle).encode()
+    token = security.step(token)
+    messages = [(raw.message(body, (0, b""), opaque(token), 0), PEER) for _ in range(2)]
+    first, second = raw.dispatcher.turn(messages)
+    assert init_result(b"".join(first.wait(60)))[1] == 0
+    assert second is None
+
+
+@pytest.mark.parametrize("token", [b"", b"garbage!", b"\x60\x03abc", bytes(2000), bytes(70000)])
 def test_broken_tokens_are_told_the_status_and_leave_nothing_behind(raw: Raw, token: bytes) -> None:
     handle, major, _, _ = init_result(raw.init(token))
     assert handle == b""
