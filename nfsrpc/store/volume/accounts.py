@@ -46,14 +46,17 @@ class Quotas:
         self._database = database
         self._accounts: dict[int, Quota] = {}
         self._dirty: dict[int, None] = {}
-        self._counting: bool | None = None
+        self.idle = False
+        """Known to have nothing to do: who is in haste looks here before he calls `demand` or `moved`."""
+        self._known = False
 
     @property
     def counting(self) -> bool:
         """Whether anything in the volume is limited."""
-        if self._counting is None:
-            self._counting = self._database.one(schema.QUOTA_GET, (WHOLE,)) is not None
-        return self._counting
+        if not self._known:
+            self.idle = self._database.one(schema.QUOTA_GET, (WHOLE,)) is None
+            self._known = True
+        return not self.idle
 
     def account(self, owner: int) -> Quota:
         """What `owner` has and may have."""
@@ -84,6 +87,8 @@ class Quotas:
 
     def moved(self, before: Attributes | None, after: Attributes | None) -> None:
         """A row of the inode table changes; None: there was, or will be, none."""
+        if not self.counting:
+            return
         if before is not None and after is not None and before.uid == after.uid:
             if before.used != after.used:
                 self._add(after.uid, after.used - before.used, 0)
@@ -116,4 +121,4 @@ class Quotas:
         """Drop what is known of the table."""
         self._accounts.clear()
         self._dirty.clear()
-        self._counting = None
+        self._known = self.idle = False

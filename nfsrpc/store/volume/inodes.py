@@ -113,7 +113,7 @@ class Inodes:
         inode = row.inode
         if inode not in self._committed:
             self._committed[inode] = self.by_number(inode)
-        if self.quotas.counting:
+        if not self.quotas.idle:
             self.quotas.moved(self.by_number(inode), row)
         journal = self._unit.journal
         journal.set(self._cache, inode, row)
@@ -141,7 +141,7 @@ class Inodes:
         self._free.add(inode)
         if inode not in self._committed:
             self._committed[inode] = self.by_number(inode)
-        if self.quotas.counting:
+        if not self.quotas.idle:
             self.quotas.moved(self.by_number(inode), None)
         state = self._current()
         journal = self._unit.journal
