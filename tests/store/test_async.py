@@ -162,7 +162,7 @@ def test_what_is_removed_stays_until_the_removal_is_durable(behind, once, monkey
     behind._contents._behind.drain()
     (host,) = behind.path.glob("data/*/*")
     with monkeypatch.context() as patch:
-        patch.setattr("nfsrpc.store.volume.writebehind._sync_path", lambda path: False)
+        patch.setattr("nfsrpc.store.volume.writebehind._synced", lambda path: False)
         once(behind, "unlink", behind.root, b"f")
         behind._contents._behind.drain()
         once(behind, "create", behind.root, b"g", REG, 0, 0)
@@ -171,6 +171,32 @@ def test_what_is_removed_stays_until_the_removal_is_durable(behind, once, monkey
     assert [finding.leftover for finding in check_volume(behind.path)] != []
     Volume.open(behind.path).close()
     assert not host.exists()
+
+
+def test_a_removal_that_is_found_is_made_durable_before_it_is_done(behind, once, monkeypatch):
+    """The log that tells of it may still be in the host's memory only when the volume is opened again."""
+    file = once(behind, "create", behind.root, b"f", REG, 0, 0).ufid
+    once(behind, "write", file, 0, b"precious")
+    monkeypatch.setattr("nfsrpc.store.volume.writebehind._synced", lambda path: False)
+    once(behind, "unlink", behind.root, b"f")
+    behind.close()
+    done = []
+    real_fsync, real_unlink = os.fsync, os.unlink
+
+    def fsync(descriptor):
+        done.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        real_fsync(descriptor)
+
+    def unlink(name, **where):
+        done.append(os.path.basename(name))
+        real_unlink(name, **where)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "unlink", unlink)
+    opened = Volume.open(behind.path)
+    host = f"{file.inode:08x}.{file.generation:08x}"
+    assert done.index("meta.sqlite-wal") < done.index(host)
+    opened.close()
 
 
 def test_a_sync_that_fails_behind_is_told_once(behind, once, monkeypatch, caplog):

@@ -122,7 +122,7 @@ def test_where_it_cannot(volume, once, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
-@pytest.mark.parametrize("step", ["copy_sparse", "sync_file_system", "write_new", "sync_directory"])
+@pytest.mark.parametrize("step", ["copy_sparse", "sync_file_system", "write_new", "sync_path"])
 def test_nothing_is_left_of_one_that_failed(volume, once, tmp_path, monkeypatch, step):
     once(volume, "write", once(volume, "create", volume.root, b"f", REG, 0, 0).ufid, 0, b"data")
     (tmp_path / "there").mkdir()

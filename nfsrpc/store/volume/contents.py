@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import schema
-from .database import Database
-from .host import start_writing, sync_data
+from .database import LOG_FILE, Database
+from .host import start_writing, sync_data, sync_path
 from .inodes import Inodes
 from .limits import VolumeLimits
 from .sparse import extents
@@ -346,6 +346,9 @@ class Contents:
     def recover(self) -> None:
         """In a changing unit, finish what processes that are gone have left; what the host refuses stays on record."""
         rows = self._database.all(schema.PENDING_ALL, (_RECOVERED_AT_ONCE,))
+        if rows:
+            # They may be in the host's memory only, and must not be lost after what they say has been done.
+            sync_path(self._directory.parent / LOG_FILE)
         shards: dict[str, None] = {}
         for owner, inode, content in rows:
             with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ from typing import Any
 from . import schema
 
 FILE = "meta.sqlite"
+LOG_FILE = f"{FILE}-wal"
 
 _ERRNO = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,

@@ -48,3 +48,12 @@ def sync_file_system(descriptor: int) -> None:
     elif syncfs(descriptor):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def sync_path(path: str | os.PathLike[str]) -> None:
+    """Bring a file, or the names in a directory, to stable storage. OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

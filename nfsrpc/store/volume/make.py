@@ -11,6 +11,7 @@ from pathlib import Path
 from . import contents, database, lock, schema, superblock, unit
 from .accounts import WHOLE
 from .files import DIRECTORY_SIZE
+from .host import sync_path
 from .identity import new_fsid, new_key
 from .inodes import Inode
 from .quota import Limits, set_limits
@@ -89,7 +90,7 @@ def _fill(volume: Path, uid: int, gid: int, mode: int) -> None:
         ),
     )
     for directory in (volume / contents.DIRECTORY, volume, volume.absolute().parent):
-        sync_directory(directory)
+        sync_path(directory)
 
 
 def _root(generation: int, uid: int, gid: int, mode: int, now: int) -> Inode:
@@ -123,12 +124,3 @@ def _fill_database(volume: Path, root: Inode) -> None:
         made.run(schema.COMMIT)
     finally:
         made.close()
-
-
-def sync_directory(directory: Path) -> None:
-    """Bring the names in a directory to stable storage."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

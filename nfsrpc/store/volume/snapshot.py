@@ -18,9 +18,9 @@ from . import contents, database, invariants, lock, schema, unit
 from .beside import beside_servers, changes_wait
 from .contents import file_name
 from .errors import VolumeError
-from .host import sync_file_system
+from .host import sync_file_system, sync_path
 from .identity import new_fsid, new_key
-from .make import claim_directory, clear_directory, sync_directory
+from .make import claim_directory, clear_directory
 from .sparse import copy_sparse
 from .superblock import Superblock, write_new
 
@@ -96,7 +96,7 @@ class Snapshot:
         )
         write_new(self._target, superblock)
         for directory in (self._target, self._target.absolute().parent):
-            sync_directory(directory)
+            sync_path(directory)
         return superblock
 
     # --- passes -----------------------------------------------------------------------------------------------------

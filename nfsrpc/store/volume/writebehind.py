@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from .database import FILE
-from .host import sync_data
+from .database import LOG_FILE
+from .host import sync_data, sync_path
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class WriteBehind:
     """The thread, and what it has still to do. Used by one other thread."""
 
     def __init__(self, volume: Path) -> None:
-        self._log_file = volume / f"{FILE}-wal"
+        self._log_file = volume / LOG_FILE
         self._changed = threading.Condition()
         self._waiting: deque[Batch] = deque()
         self._under_way = False
@@ -128,7 +128,7 @@ class WriteBehind:
         files = [(key, descriptor) for batch in batches for key, descriptor in batch.files.items()]
         failed = not all(list(self._pool.map(self._sync_file, files)))
         directories = dict.fromkeys(directory for batch in batches for directory in batch.directories)
-        return not failed and all(_sync_path(path) for path in (*directories, self._log_file))
+        return not failed and all(_synced(path) for path in (*directories, self._log_file))
 
     def _sync_file(self, file: tuple[Key, int]) -> bool:
         key, descriptor = file
@@ -144,13 +144,9 @@ class WriteBehind:
         return True
 
 
-def _sync_path(path: Path) -> bool:
+def _synced(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_path(path)
     except OSError as error:
         _log.error("%s: acknowledged changes have not reached the disk: %s", path, error)
         return False
