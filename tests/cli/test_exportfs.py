@@ -269,6 +269,13 @@ def test_who_is_not_let_in(serve: Callable[..., Server], tmp_path: Path) -> None
     assert "127.0.0.1 is refused" in server.log()
 
 
+@pytest.mark.parametrize("client", ["local*", "LOCALHOST", "localhos?", "127.0.0.0/8", "127.0.0.1"])
+def test_this_machine_by_every_kind_of_name(serve: Callable[..., Server], tmp_path: Path, client: str) -> None:
+    server = serve(f"{tmp_path / 'a'} @no-such-netgroup-here(ro) {client}(rw,insecure)\n")
+    assert server.mnt(tmp_path / "a")
+    assert server.status(server.mnt(tmp_path / "a")) == "ok"
+
+
 def test_who_must_come_by_tls_is_told_how_it_is_served(serve: Callable[..., Server], tmp_path: Path) -> None:
     server = serve(f"{tmp_path / 'a'} *(xprtsec=tls)\n")
     with pytest.raises(PermissionError):
