@@ -106,6 +106,12 @@ class Server:
     def export(self) -> str:
         return str(self.volume)
 
+    def restart(self, *options: str) -> None:
+        """Ends it, and serves the same with these options besides the ones it had."""
+        self.stop()
+        self._options += options
+        self.start()
+
     def start(self, port: int = 0) -> None:
         """Serves on `port`, or on a free one; after a restart the old port is asked for again."""
         self._ready.unlink(missing_ok=True)
