@@ -84,6 +84,8 @@ class LocalSink:
         self._path = os.fsencode(directory)
         self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._directories: OrderedDict[Place, int] = OrderedDict()
+        self._new: set[Place] = set()
+        """Directories that this copy has made: what is in them, it has put there itself."""
 
     def close(self) -> None:
         """Give up descriptors."""
@@ -112,6 +114,8 @@ class LocalSink:
         return opened
 
     def _status(self, parent: Place, name: bytes) -> os.stat_result | None:
+        if parent in self._new:
+            return None
         with contextlib.suppress(FileNotFoundError):
             return os.stat(_checked(name), dir_fd=self._fd(parent), follow_symlinks=False)
         return None
@@ -119,12 +123,14 @@ class LocalSink:
     async def directory(self, parent: Place, name: bytes, item: Item) -> Place:
         """See `Sink`."""
         mode = 0o700 if self._options.attributes else item.mode & 0o777 & ~self._umask | 0o700
+        directory = self._fd(parent)
         try:
-            os.mkdir(_checked(name), mode, dir_fd=self._fd(parent))
+            os.mkdir(_checked(name), mode, dir_fd=directory)
         except FileExistsError:
-            there = self._status(parent, name)
-            if there is None or not stat.S_ISDIR(there.st_mode):
+            if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
                 raise not_a_directory(name) from None
+        else:
+            self._new.add((*parent, name))
         return (*parent, name)
 
     async def same(self, parent: Place, name: bytes, item: Item) -> bool:
@@ -217,11 +223,8 @@ class _LocalWriter:
         self._mode = mode
         self._options = options
         self._part = item.part_name(_checked(name))
+        self.offset = 0
         self._file = self._opened()
-        size = os.fstat(self._file).st_size
-        self.offset = min(item.size, max(0, size - DOUBTED)) if item.size >= RESUMED else 0
-        os.ftruncate(self._file, self.offset)
-        os.lseek(self._file, self.offset, os.SEEK_SET)
 
     def _opened(self) -> int:
         new = os.O_RDWR | os.O_CREAT | os.O_EXCL | _BESIDE
@@ -233,10 +236,18 @@ class _LocalWriter:
             opened = os.open(self._part, os.O_RDWR | os.O_NONBLOCK | _BESIDE, dir_fd=self._directory)
             status = os.fstat(opened)
             if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1:
+                self._go_on(opened, status.st_size)
                 return opened
             os.close(opened)
         os.unlink(self._part, dir_fd=self._directory)
         return os.open(self._part, new, 0o600, dir_fd=self._directory)
+
+    def _go_on(self, opened: int, size: int) -> None:
+        """An earlier copy came as far as `size` bytes."""
+        if self._item.size >= RESUMED:
+            self.offset = min(self._item.size, max(0, size - DOUBTED))
+        os.ftruncate(opened, self.offset)
+        os.lseek(opened, self.offset, os.SEEK_SET)
 
     async def write(self, data: bytes) -> int:
         view = memoryview(data)
