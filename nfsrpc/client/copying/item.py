@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from nfsrpc.client.blocking_wire import BlockingWire
+from .outbox import Outbox
 
 RESUMED = 1 << 20
 """Files of this many bytes are continued where an earlier copy ended; smaller ones are soon copied again."""
@@ -85,7 +85,7 @@ class Source(Protocol):
     """Where files come from. `wire` drives what its coroutines wait for; None where they never wait."""
 
     @property
-    def wire(self) -> BlockingWire | None:
+    def wire(self) -> Outbox | None:
         """What drives its coroutines."""
 
     async def children(self, item: Item) -> list[tuple[bytes, Item | OSError]]:
@@ -118,7 +118,7 @@ class Sink(Protocol):
     """Where copies go. `parent` is what `directory` returned, or the sink's own `root`."""
 
     @property
-    def wire(self) -> BlockingWire | None:
+    def wire(self) -> Outbox | None:
         """What drives its coroutines."""
 
     @property

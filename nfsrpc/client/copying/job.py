@@ -9,10 +9,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from nfsrpc.client.blocking_wire import BlockingWire
-
 from .item import Item, Kind, Sink, Source, Unsupported, Writer
 from .on import On, Waiting
+from .outbox import Outbox
 from .report import Report
 
 MAX_DEPTH = 500
@@ -65,7 +64,7 @@ class Copy:
         self.todo: deque[Job] = deque()
 
     @property
-    def wires(self) -> list[BlockingWire]:
+    def wires(self) -> list[Outbox]:
         """What its jobs wait for."""
         return [wire for wire in (self._source.wire, self._sink.wire) if wire is not None]
 

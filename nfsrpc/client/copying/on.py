@@ -3,11 +3,12 @@
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
-from nfsrpc.client.blocking_wire import BlockingWire
 from nfsrpc.client.wire import Step
 
+from .outbox import Outbox
+
 T = TypeVar("T")
-Waiting = tuple[BlockingWire, Step]
+Waiting = tuple[Outbox, Step]
 """What a job waits for, and who brings it."""
 
 
@@ -16,7 +17,7 @@ class On(Generic[T]):
 
     __slots__ = ("_wire", "_work")
 
-    def __init__(self, wire: BlockingWire | None, work: Coroutine[Step, Any, T]) -> None:
+    def __init__(self, wire: Outbox | None, work: Coroutine[Step, Any, T]) -> None:
         self._wire = wire
         self._work = work
 

@@ -17,6 +17,7 @@ from nfsrpc.protocols.nfs_prot import fattr, nfstime, sattr
 
 from .item import DOUBTED, RESUMED, Item, Kind, Unsupported, not_a_directory
 from .job import Options
+from .outbox import Outbox
 
 _WINDOW = 32
 """READs or WRITEs of one file in flight, at most."""
@@ -28,7 +29,7 @@ class RemoteSource:
     def __init__(self, mount: Mount) -> None:
         self.tree = mount.tree
         self._page = mount.page
-        self.wire = mount.wire
+        self.wire = Outbox(mount.wire)
         self.flying = 0
 
     async def item(self, path: bytes, *, follow: bool) -> Item:
@@ -130,7 +131,7 @@ class RemoteSink:
     """Files below a directory of a mount."""
 
     def __init__(self, mount: Mount, directory: Node, path: bytes, options: Options, umask: int) -> None:
-        self.wire = mount.wire
+        self.wire = Outbox(mount.wire)
         self.page = mount.page
         self.flying = 0
         self.root = _Directory(directory.handle, path, False)
@@ -150,7 +151,7 @@ class RemoteSink:
         if parent.new:
             return None
         try:
-            return await self.tree.ask(nfs2.lookup(parent.handle, name))
+            return await self.wire.ask(nfs2.lookup(parent.handle, name))
         except FileNotFoundError:
             return None
 
@@ -158,9 +159,9 @@ class RemoteSink:
         """See `Sink`."""
         mode = 0o700 if self._options.attributes else item.mode & 0o777 & ~self._umask | 0o700
         try:
-            made = await self.tree.ask(nfs2.mkdir(parent.handle, name, attributes_to_set(mode=mode)))
+            made = await self.wire.ask(nfs2.mkdir(parent.handle, name, attributes_to_set(mode=mode)))
         except FileExistsError:
-            handle, attributes = await self.tree.ask(nfs2.lookup(parent.handle, name))
+            handle, attributes = await self.wire.ask(nfs2.lookup(parent.handle, name))
             if not stat.S_ISDIR(mode_of(attributes)):
                 raise not_a_directory(name) from None
             return _Directory(handle, parent.path + b"/" + name, False)
@@ -184,7 +185,7 @@ class RemoteSink:
         if kind == stat.S_IFDIR:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
         if kind not in (None, stat.S_IFREG):
-            await self.tree.ask(nfs2.remove(parent.handle, name))
+            await self.wire.ask(nfs2.remove(parent.handle, name))
             there = None
         mode = self._mode(there, item)
         if item.size >= RESUMED:
@@ -192,16 +193,16 @@ class RemoteSink:
         new = attributes_to_set(mode=stat.S_IFREG | 0o600, size=0)
         if not self._options.attributes:
             new = attributes_to_set(mode=stat.S_IFREG | mode, size=0)
-        handle, _ = await self.tree.ask(nfs2.create(parent.handle, name, new))
+        handle, _ = await self.wire.ask(nfs2.create(parent.handle, name, new))
         return _RemoteWriter(self, handle, 0, self._last(item, None), None)
 
     async def _continued(self, parent: _Directory, name: bytes, item: Item, mode: int) -> "_RemoteWriter":
         part = item.part_name(name)
         try:
-            handle, attributes = await self.tree.ask(nfs2.lookup(parent.handle, part))
+            handle, attributes = await self.wire.ask(nfs2.lookup(parent.handle, part))
         except FileNotFoundError:
             new = attributes_to_set(mode=stat.S_IFREG | 0o600, size=0)
-            handle, attributes = await self.tree.ask(nfs2.create(parent.handle, part, new))
+            handle, attributes = await self.wire.ask(nfs2.create(parent.handle, part, new))
         if not stat.S_ISREG(mode_of(attributes)):
             raise FileExistsError(errno.EEXIST, "something else is in the way of the copy", part)
         offset = min(item.size, max(0, attributes.size - DOUBTED))
@@ -234,35 +235,35 @@ class RemoteSink:
         if self._options.attributes:
             # Version 2 says nothing of the times of a new link, and some servers do not let them be set.
             with contextlib.suppress(OSError):
-                handle, _ = await self.tree.ask(nfs2.lookup(parent.handle, name))
+                handle, _ = await self.wire.ask(nfs2.lookup(parent.handle, name))
                 times = attributes_to_set(atime=_pair(item.atime), mtime=_pair(item.mtime))
-                await self.tree.ask(nfs2.setattr_(handle, times))
+                await self.wire.ask(nfs2.setattr_(handle, times))
 
     async def _instead(self, parent: _Directory, name: bytes, request: Any) -> None:
         """Make something, in the place of what is there."""
         try:
-            await self.tree.ask(request)
+            await self.wire.ask(request)
         except FileExistsError:
-            await self.tree.ask(nfs2.remove(parent.handle, name))
-            await self.tree.ask(request)
+            await self.wire.ask(nfs2.remove(parent.handle, name))
+            await self.wire.ask(request)
 
     async def special(self, parent: _Directory, name: bytes, item: Item) -> None:
         """See `Sink`."""
         if item.kind is not Kind.PIPE and not self._options.owners:
             raise Unsupported("a device is copied only with --owner")
         if await self._there(parent, name) is not None:
-            await self.tree.ask(nfs2.remove(parent.handle, name))
+            await self.wire.ask(nfs2.remove(parent.handle, name))
         major, minor = os.major(item.device), os.minor(item.device)
         size = UNSET if item.kind is Kind.PIPE else (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
         kind = stat.S_IFCHR if item.kind is Kind.PIPE else item.kind.value
         made = attributes_to_set(mode=kind | item.mode & 0o777, size=size)
-        handle, _ = await self.tree.ask(nfs2.create(parent.handle, name, made))
+        handle, _ = await self.wire.ask(nfs2.create(parent.handle, name, made))
         if self._options.attributes:
-            await self.tree.ask(nfs2.setattr_(handle, self._attributes(item)))
+            await self.wire.ask(nfs2.setattr_(handle, self._attributes(item)))
 
     async def link(self, first: tuple[_Directory, bytes], parent: _Directory, name: bytes) -> None:
         """See `Sink`."""
-        handle, made = await self.tree.ask(nfs2.lookup(first[0].handle, first[1]))
+        handle, made = await self.wire.ask(nfs2.lookup(first[0].handle, first[1]))
         there = await self._there(parent, name)
         if there is not None and (there[1].fsid, there[1].fileid) == (made.fsid, made.fileid):
             return
@@ -270,7 +271,7 @@ class RemoteSink:
 
     async def settle(self, place: _Directory, item: Item) -> None:
         """See `Sink`."""
-        await self.tree.ask(nfs2.setattr_(place.handle, self._attributes(item)))
+        await self.wire.ask(nfs2.setattr_(place.handle, self._attributes(item)))
 
 
 class _RemoteWriter:
@@ -316,9 +317,9 @@ class _RemoteWriter:
         while self._flying:
             arrived += await self._land()
         if self._last is not None:
-            await self._sink.tree.ask(nfs2.setattr_(self._handle, self._last))
+            await self._sink.wire.ask(nfs2.setattr_(self._handle, self._last))
         if self._rename is not None:
-            await self._sink.tree.ask(self._rename)
+            await self._sink.wire.ask(self._rename)
         return arrived
 
     def abandon(self) -> None:
