@@ -46,10 +46,10 @@ def aligned(rows: Sequence[Row], right: frozenset[int] = frozenset()) -> Iterato
 
 
 @contextlib.contextmanager
-def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar with rate and time left on standard error, if that is a terminal; call its value with bytes done."""
+def bytes_bar() -> Iterator[Progress | None]:
+    """A bar for bytes, with rate and time left, on standard error; None if that is no terminal."""
     if not sys.stderr.isatty():
-        yield lambda size: None
+        yield None
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -59,6 +59,16 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield bar
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """The bar of one file; call its value with bytes done."""
+    with bytes_bar() as bar:
+        if bar is None:
+            yield lambda size: None
+            return
         task = bar.add_task(title, total=total)
         yield lambda size: bar.advance(task, size)
 

@@ -7,20 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress
 
 from nfsrpc.client.copying import End, LocalEnd, Options, copy
 from nfsrpc.client.copying.crew import FILES
 
 from .errors import Failure, printable_name
+from .output import bytes_bar
 from .remote import failing_at
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,22 +87,6 @@ def _telling(bar: Progress | None) -> Iterator[None]:
         bar.start()
 
 
-@contextlib.contextmanager
-def _bar() -> Iterator[Progress | None]:
-    if not sys.stderr.isatty():
-        yield None
-        return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield bar
-
-
 def transfer(
     sources: Sequence[End],
     target: End,
@@ -125,7 +102,7 @@ def transfer(
     options = Options(attributes=recursive or preserve or owners, owners=owners, everything=everything)
     remote = next((end for end in (*sources, target) if not isinstance(end, LocalEnd)), target)
     try:
-        with _bar() as bar, failing_at(str(remote)):
+        with bytes_bar() as bar, failing_at(str(remote)):
             told = Told(bar)
             copy(
                 sources, target, told, options, recursive=recursive, into_directory=into_directory, files=jobs

@@ -261,6 +261,20 @@ BELOW = word(0) + b"D" * 32 + fattr(2, 0o040755, 4096, fileid=3)
 LINK = word(0) + b"L" * 32 + fattr(5, 0o120777, 4, fileid=4)
 
 
+@pytest.mark.parametrize("at_once", [1, 1000, 4999, 8192])
+def test_servers_that_send_less_than_is_asked_for(nfsrpc: Run, tmp_path: Path, at_once: int) -> None:
+    contents = os.urandom(300 if at_once == 1 else 50_000)
+
+    def read(arguments: bytes) -> bytes:
+        offset, count = int.from_bytes(arguments[32:36]), int.from_bytes(arguments[36:40])
+        return word(0) + fattr(size=len(contents)) + opaque(contents[offset : offset + min(count, at_once)])
+
+    with hostile([b"f"], lambda asked: word(0) + b"F" * 32 + fattr(size=len(contents), fileid=2)) as server:
+        server.answers[(NFS, 6)] = read
+        nfsrpc("get", "-r", f"nfs://127.0.0.1:{server.port}/x", tmp_path)
+    assert (tmp_path / "x" / "f").read_bytes() == contents
+
+
 @pytest.mark.parametrize(
     "name",
     [b"../evil", b"/tmp/evil", b"..", b".", b"", b"a/../../evil", b"evil\0", b"sub/evil"],

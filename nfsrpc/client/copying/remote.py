@@ -105,7 +105,7 @@ class _RemoteReader:
             self._next = self._item.size
             return b""
         self._next = offset + len(data)
-        if self._flying and self._flying[0][0] != self._next:
+        if self._next < min(self._item.size, self._flying[0][0] if self._flying else self._sent):
             # A server that sends less than it is asked for: what follows is asked for anew, in its measure.
             self.close()
             self._step, self._sent = len(data), self._next
