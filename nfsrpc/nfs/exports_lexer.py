@@ -95,7 +95,7 @@ def _word(line: list[tuple[str, Place]], at: int) -> tuple[int, Word]:
             break
         escape = _OCTAL.match("".join(letter for letter, _ in line[at : at + 4])) if character == "\\" else None
         if escape is not None:
-            # A byte, as os.fsdecode would have it: bytes beyond ASCII become whole characters in `_text`.
+            # A byte as os.fsencode will write it, also where several make one character.
             character = bytes([int(escape[1], 8)]).decode("ascii", "surrogateescape")
         letters.append(character)
         places.append(place)
