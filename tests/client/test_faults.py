@@ -48,7 +48,6 @@ def test_transfers_through_a_bad_network_and_restarts_arrive_whole(
     restarts = {size // MIB // 3: own.stop, size // MIB * 2 // 3: own.kill}
     sent, received = hashlib.sha256(), hashlib.sha256()
     with Chaos(("127.0.0.1", own.port), up=faults, down=faults, seed=size) as link:
-        link.start()
         url = f"nfs://127.0.0.1:{link.address[1]}/export?proto={proto}&uid=0&gid=0&timeo=50"
         with mount(url) as m:
             with m.open("f", "wb", 0) as file:

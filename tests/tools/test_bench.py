@@ -87,3 +87,21 @@ def test_the_generator_believes_no_wrong_answer(cache, body, complaint):
         thread.join()
     assert done.returncode == 1
     assert complaint in done.stderr
+
+
+def test_the_client_library_beside_a_c_program(cache, tmp_path):
+    """How the ratios come out is not for a busy machine to say, but for warm names: there only memory is asked."""
+    done = subprocess.run(
+        [
+            sys.executable, str(BENCH), "client", "--size", "4", "--rounds", "1", "--directory", str(tmp_path),
+            "--json", str(tmp_path / "figures.json"),
+        ],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert [line["what"] for line in figures["transfers"]] == ["write tcp", "read tcp", "write udp", "read udp"]
+    assert all(line["c"] > 0 and line["library"] > 0 for line in figures["transfers"])
+    cached = {line["what"]: line["ratio"] for line in figures["cached"]}
+    assert cached["warm stat"] < 3
+    assert cached["warm listdir"] < 3

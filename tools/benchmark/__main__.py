@@ -4,6 +4,7 @@
     tools/bench --operations GETATTR,READ --transports udp --rounds 3 --json out.json
     tools/bench --peers nfsrpc,limit --workers 1
     tools/bench auth                             what each flavour of authentication costs
+    tools/bench client                           the client library beside a C program
     tools/bench copy                             a tree of small files, beside a client that makes call after call
 
 A load generator in C keeps --connections x --window calls in flight. Every
@@ -121,6 +122,10 @@ def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitSt
 def main(argv: list[str]) -> int:
     if argv[:1] == ["auth"]:
         return authentication.main(argv[1:])
+    if argv[:1] == ["client"]:
+        import client
+
+        return client.main(argv[1:])
     if argv[:1] == ["copy"]:
         return copying.main(argv[1:])
     o = parse(argv)

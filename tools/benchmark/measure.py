@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = {"loadgen": ("loadgen.c", "prepare.c", "calls.c"), "limit": ("limit.c", "calls.c")}
+PROGRAMS = {
+    "loadgen": ("loadgen.c", "prepare.c", "calls.c"),
+    "limit": ("limit.c", "calls.c"),
+    "transfer": ("transfer.c", "calls.c"),
+}
 HEADERS = ("loadgen.h", "calls.h")
 OPERATIONS = ("NULL", "GETATTR", "LOOKUP", "READ", "WRITE", "CREATE", "READDIR")
 
