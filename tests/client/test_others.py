@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 
 from nfsrpc.client import mount
 
+NEEDED = ("ganesha.nfsd", "rpcbind", "unshare", "ip")
+SCRIPT = Path(__file__).parents[1] / "support" / "portmapped.py"
 PROGRAM = Path(__file__).parent.parent / "conformance" / "shenanigan.py"
 
 
@@ -61,3 +64,21 @@ def test_names_on_shenaniganfs(shenanigans: str) -> None:
             m.stat("d/none")
         m.rmtree("d")
         assert not m.exists("d")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: ganesha opens files by handle, rpcbind has port 111")
+def test_servers_are_found_through_rpcbind_and_ganesha_lists_its_exports(tmp_path: Path) -> None:
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    missing = [command for command in NEEDED if shutil.which(command, path=path) is None]
+    if missing or not Path("/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so").exists():
+        pytest.skip(f"not on this machine: {', '.join(missing) or 'the VFS back end of nfs-ganesha'}")
+    command = ["unshare", "--net", "--mount", sys.executable, str(SCRIPT), str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, "PATH": path}
+    )
+    log = tmp_path / "ganesha.log"
+    words = done.stderr + (log.read_text()[-3000:] if log.exists() else "")
+    lines = done.stdout.splitlines()
+    assert lines[:4] == ["rpcbind tcp", "rpcbind udp", "ganesha tcp", "ganesha udp"], words
+    assert [line.partition(":")[0] for line in lines[4:]] == ["ganesha has no NFSv2"], words
