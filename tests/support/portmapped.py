@@ -1,4 +1,4 @@
-"""Started in namespaces of its own: rpcbind, our server registered with it, nfs-ganesha, and our client without any port.
+"""Started in namespaces of its own: rpcbind, our server registered with it, nfs-ganesha, and our client without ports.
 
 usage: unshare --net --mount python portmapped.py DIRECTORY; prints one line for each thing that works
 """
