@@ -12,10 +12,7 @@ from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, fattr, opaque, word
 from click.testing import Result
 from served import Served
 
-from nfsrpc.client.files import Files
-from nfsrpc.client.nfs2 import attributes_to_set
-from nfsrpc.client.site import attach
-from nfsrpc.client.url import parse_url
+from nfsrpc.client import mount
 
 Run = Callable[..., str]
 CONTENTS = os.urandom(300_001)
@@ -59,10 +56,9 @@ def test_a_file_that_is_there_is_replaced_through_links(nfsrpc: Run, remote: str
 
 
 def test_a_link_is_copied_under_the_name_that_was_asked_for(nfsrpc: Run, served: Served, tmp_path: Path) -> None:
-    with attach(parse_url(served.url(uid=0, gid=0))) as mounted:
-        files = Files(mounted)
-        files.write(files.create(b"target-of-it", 0o644), [b"x"])
-        mounted.nfs.symlink(mounted.root, b"asked-for", b"target-of-it", attributes_to_set(mode=0o777))
+    with mount(served.url(uid=0, gid=0)) as mounted:
+        mounted.write_text("target-of-it", "x")
+        mounted.symlink("target-of-it", "asked-for")
     nfsrpc("get", served.url("/asked-for"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["asked-for"]
 

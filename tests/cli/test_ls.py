@@ -1,17 +1,16 @@
 """nfsrpc ls."""
 
 import json
+import os
 import re
+import stat
 from collections.abc import Callable
 
 import pytest
 from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, chain, fattr, opaque, word
 from served import Served
 
-from nfsrpc.client.files import Files
-from nfsrpc.client.nfs2 import attributes_to_set
-from nfsrpc.client.site import attach
-from nfsrpc.client.url import parse_url
+from nfsrpc.client import mount
 
 Run = Callable[..., str]
 NASTY = b"\x1b[31mred\\\n\xff\xe2\x80\xae"
@@ -21,18 +20,19 @@ NASTY_SHOWN = "\\x1b[31mred\\\\\\x0a\\xff\\u202e"
 @pytest.fixture(scope="module")
 def tree(served: Served) -> str:
     """A directory with one of each kind; its URL."""
-    with attach(parse_url(served.url(uid=0, gid=0))) as mounted:
-        files = Files(mounted)
-        nfs = files.nfs
-        home, _ = nfs.mkdir(mounted.root, b"tree", attributes_to_set(mode=0o755))
-        files.write(files.create(b"tree/file", 0o640), [b"contents"])
-        nfs.setattr(files.find(b"tree/file").handle, attributes_to_set(uid=12, gid=34, mtime=(86400 * 365, 0)))
-        nfs.create(home, b".hidden", attributes_to_set(mode=0o644))
-        nfs.create(home, NASTY, attributes_to_set(mode=0o644))
-        nfs.mkdir(home, b"dir", attributes_to_set(mode=0o1777))
-        nfs.symlink(home, b"link", b"file", attributes_to_set(mode=0o777))
-        nfs.create(home, b"null", attributes_to_set(mode=0o020666, size=0x0103))
-        nfs.create(home, b"pipe", attributes_to_set(mode=0o020600, size=0xFFFFFFFF))
+    with mount(served.url(uid=0, gid=0), umask=0) as m:
+        m.mkdir("tree")
+        m.write_text("tree/file", "contents")
+        m.chmod("tree/file", 0o640)
+        m.chown("tree/file", 12, 34)
+        m.utime("tree/file", (86400 * 365, 86400 * 365))
+        m.write_text("tree/.hidden", "")
+        m.write_text(b"tree/" + NASTY, "")
+        m.chmod(b"tree/" + NASTY, 0o644)
+        m.mkdir("tree/dir", 0o1777)
+        m.symlink("file", "tree/link")
+        m.mknod("tree/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        m.mknod("tree/pipe", stat.S_IFIFO | 0o600)
     return served.url("/tree", uid=0, gid=0)
 
 
