@@ -209,6 +209,27 @@ def test_links(m: Mount) -> None:
     assert m.read_text("new") == "through a link"
 
 
+def test_links_on_the_way_and_at_the_end_are_followed(m: Mount) -> None:
+    m.makedirs("d/b")
+    m.write_text("d/f", "here")
+    home = os.fsdecode(m.url.path)
+    for name, target in [
+        ("relative", "d/f"),
+        ("dotted", "./d/.././d//f"),
+        ("rooted", home.removeprefix("/export") + "/d/f"),
+        ("server's", home + "/d/f"),
+        ("over the top", "../../../.." + home.removeprefix("/export") + "/d/f"),
+        ("twice", "relative"),
+        ("dir", "d"),
+        ("to-b", "d/b"),
+    ]:
+        m.symlink(target, name)
+    ways = ("relative", "dotted", "rooted", "server's", "over the top", "twice", "dir/f", "dir/../d/f", "to-b/../f")
+    for path in ways:
+        assert m.read_text(path) == "here", path
+        assert m.stat(path).st_size == 4, path
+
+
 def test_renaming_replaces(m: Mount) -> None:
     m.write_text("a", "a")
     m.write_text("b", "b")

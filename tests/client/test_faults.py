@@ -297,3 +297,28 @@ def test_status_codes_that_the_rfc_does_not_know(by_hand: Any, status: int) -> N
     with mount(url) as m, pytest.raises(OSError) as raised:
         m.stat("f")
     assert raised.value.filename == "/x/f"
+
+
+LINK = word(0) + b"L" * 32 + fattr(5, 0o120777, 4)
+
+
+def test_a_server_whose_every_name_is_a_link_is_left_in_the_end(by_hand: Any) -> None:
+    _, url = by_hand({4: LINK, 5: word(0) + opaque(b"/".join([b"a"] * 512))})
+    with mount(url) as m:
+        for work in (m.stat, m.open):
+            with pytest.raises(OSError) as raised:
+                work("a")
+            assert raised.value.errno == errno.ELOOP
+
+
+def test_a_server_whose_directories_have_no_bottom_is_left_in_the_end(by_hand: Any) -> None:
+    _, url = by_hand({4: word(0) + b"D" * 32 + DIRECTORY})
+    with mount(url) as m, pytest.raises(OSError) as raised:
+        m.stat("d/" * 5000)
+    assert raised.value.errno == errno.ENAMETOOLONG
+
+
+def test_an_empty_link_target_leads_nowhere(by_hand: Any) -> None:
+    _, url = by_hand({4: LINK, 5: word(0) + opaque(b"")})
+    with mount(url) as m, pytest.raises(FileNotFoundError):
+        m.stat("a")
