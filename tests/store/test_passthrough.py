@@ -493,6 +493,17 @@ def test_what_cannot_be_served(tmp_path):
         DirectoryLock(tmp_path / "d", tmp_path / "closed" / "x")
 
 
+def test_a_system_without_these_calls(tmp_path):
+    """Volumes are served there all the same: nothing may fail before a plain directory is asked for."""
+    program = (
+        "import os; del os.O_PATH; import nfsrpc.nfs.server; from nfsrpc.store.passthrough import kernel, DirectoryLock"
+        f"; kernel._libc = object()\ntry: DirectoryLock({str(tmp_path)!r})\nexcept OSError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith(f"{tmp_path}: serving a plain directory needs Linux: there is no name_to_handle_at")
+    assert done.stderr == ""
+
+
 def test_one_server_at_a_time(tmp_path):
     (tmp_path / "d").mkdir()
     with DirectoryLock(tmp_path / "d", tmp_path / "state"), pytest.raises(CannotServe, match="being served already"):

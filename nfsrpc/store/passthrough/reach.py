@@ -23,7 +23,8 @@ from .limits import PassthroughLimits
 
 _TRIES = 8
 """A name can be taken from a file between finding and looking at it; then it leads to another one, or nowhere."""
-_HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOLD = getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Only Linux has O_PATH; elsewhere this module is imported, but `DirectoryLock` refuses."""
 
 
 def through(descriptor: int) -> str:
