@@ -9,15 +9,11 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
-from struct import Struct
-from typing import Any, NamedTuple, Protocol
-from zlib import crc32
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
-from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrError
+from nfsrpc.xdr import DEFAULT_LIMITS, Limits, XdrError
 
 from .counters import Counters, Recorder
 from .errors import (
@@ -29,11 +25,12 @@ from .errors import (
     RpcError,
 )
 from .history import Full, History, Kept, Lost, UnderWay
-from .later import Later, Postponed
-from .logs import call_fields, log_refusal
+from .later import Postponed
+from .logs import log_refusal
 from .message import CallHeader, Refusal, Rejected, accepted, auth_error, decode_call, program_mismatch, success
 from .recent import RecentReplies
 from .security import Accept, Peer, ServerFlavor
+from .service import Binding, Call, Drop, Encoded, Reply, Service, Target, at_most_once, called, replay_key
 from .work import Work
 
 __all__ = [
@@ -50,117 +47,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_KEY_HEAD = Struct(">3I")
-_XID = Struct(">I")
-_DIGEST = 16
-"""Bytes of the digest in a replay key. SHA-256 because it is what processors have instructions for."""
-_DIGESTED = 256
-"""Bytes of arguments that the digest covers: more than any call has besides data and names."""
-
-Reply = list[bytes] | Later | None
-"""The parts of a reply message, now or later, or None where the call gets no answer."""
-
-
-class Service(Protocol):
-    """What the compiler's abstract service classes have."""
-
-    @property
-    def program(self) -> int: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def procedures(self) -> Mapping[int, Procedure]: ...
-
-
-class Encoded(NamedTuple):
-    """Returned by a handler that has the encoded result at hand."""
-
-    data: bytes
-
-
-class Drop(Exception):
-    """Raised by a handler that wants its call to stay unanswered, so that the client asks again later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """One program version as a server offers it.
-
-    work
-        Given the encoded arguments of a call, the unit of work it belongs to;
-        None for a service, or a call, that has no store behind it.
-    once
-        Procedures that must not run twice. With a store their results are
-        remembered in the same unit as the change, without one in `history`, so
-        that a retransmission gets the first answer.
-    failure
-        Turns an OSError that left a handler, or the commit behind it, into the
-        procedure's own result, or raises `Drop` for what will pass. Without it
-        such a call is answered SYSTEM_ERR.
-    history
-        Where the calls of `once` are remembered that have no unit of work.
-    tls_required
-        Refuse calls in clear text (AUTH_TOOWEAK), procedure 0 excepted: it is how one asks for TLS.
-    """
-
-    service: Service
-    work: Callable[[bytes, int], Work | None] | None = None
-    once: frozenset[int] = frozenset()
-    failure: Callable[[Procedure, OSError], Any] | None = None
-    history: History | None = None
-    tls_required: bool = False
-
-
-def at_most_once(service: Service, history: History, idempotent: Collection[int] = ()) -> Binding:
-    """`service` with the semantics *at most once*: no call of it runs twice, whatever is sent twice.
-
-    Procedure 0 and the `idempotent` ones, which may run again without harm, are not remembered, and so
-    never take the place of those that are.
-    """
-    return Binding(service, once=frozenset(service.procedures) - {0, *idempotent}, history=history)
-
-
-@dataclass(slots=True)
-class Call:
-    """One call on its way through the server, and the context that a handler gets.
-
-    The plain arguments begin at `body` of `message`. `deadline` (of `time.monotonic`) is when the
-    server gives the call up: an answer that comes later finds nobody waiting.
-    """
-
-    peer: Peer
-    accept: Accept = field(repr=False)
-    principal: Any
-    xid: int
-    target: "_Target"
-    message: bytes = field(repr=False)
-    body: int
-    deadline: float
-
-    @property
-    def fields(self) -> dict[str, object]:
-        """What a record of the log says of the call besides its text."""
-        procedure = self.target.procedure
-        return {
-            **call_fields(self.xid, self.peer),
-            "program": procedure.program,
-            "version": procedure.version,
-            "procedure": procedure.name,
-        }
-
-
-class _Target(NamedTuple):
-    """A procedure as it is found by its numbers."""
-
-    procedure: Procedure
-    handler: Callable[..., Any]
-    binding: Binding
-    once: bool
-    history: History | None
-    row: int
-    guarded: bool
-    numbers: bytes
-    """Program, version and procedure, as they begin a replay key."""
 
 
 class Dispatcher:
@@ -183,13 +69,13 @@ class Dispatcher:
         self._flavors = {flavor.flavor: flavor for flavor in flavors}
         self._recent = RecentReplies()
         self._deadline = 0.0
-        self._targets: dict[tuple[int, int, int], _Target] = {}
+        self._targets: dict[tuple[int, int, int], Target] = {}
         self._versions: dict[int, list[int]] = {}
         for binding in bindings:
             service = binding.service
             self._versions.setdefault(service.program, []).append(service.version)
             for number, procedure in service.procedures.items():
-                self._targets[service.program, service.version, number] = _Target(
+                self._targets[service.program, service.version, number] = Target(
                     procedure,
                     getattr(service, procedure.name),
                     binding,
@@ -197,7 +83,7 @@ class Dispatcher:
                     binding.history if number in binding.once else None,
                     self._recorder.row(procedure),
                     binding.tls_required and number != 0,
-                    _KEY_HEAD.pack(service.program, service.version, number),
+                    called(service.program, service.version, number),
                 )
 
     def turn(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Reply]:
@@ -421,25 +307,6 @@ def _succeeded(call: Call, result: list[bytes]) -> list[bytes]:
         result = [accept.seal.wrap(b"".join(result))]
     result.insert(0, success(call.xid, accept.verifier))
     return result
-
-
-def replay_key(call: Call) -> bytes:
-    """20 bytes that are the same for a call and its retransmissions, and for no other call.
-
-    Made of the client's address without its port (a client that re-connects is
-    recognised), the principal (another user of that host is not taken for it),
-    the xid, what is called, and the plain arguments: a digest of how they begin, a checksum
-    of the rest. It is the xid that tells a client's calls apart; arguments are there for one that counts
-    anew, so a CRC-32 of written data will do, and costs a third. The xid comes first in
-    clear: clients count it up, so the keys of one client arrive nearly sorted.
-    """
-    message, body = call.message, call.body
-    rest = body + _DIGESTED
-    checksum = crc32(memoryview(message)[rest:]) if rest < len(message) else 0
-    target = call.target
-    caller = f"{call.peer.host}\0{call.principal.name}\0{checksum:x}\0".encode()
-    digest = sha256(b"".join((target.numbers, caller, message[body:rest]))).digest()
-    return _XID.pack(call.xid) + digest[:_DIGEST]
 
 
 _RAISED: Mapping[type[Exception], accept_stat] = {
