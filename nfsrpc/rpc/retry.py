@@ -33,12 +33,12 @@ class RetryPolicy:
         that clients that lost their packets together do not come back together.
     transmissions
         How often the call is sent at most, None: until its deadline.
-    least
-        If given, the first pause follows how long the server's replies take (RFC 6298, as NFS clients have done since
-        4.3BSD Reno): at least this, at most `first`. A lost datagram then costs about a round trip, not 0.7 s.
     window
         A call is not sent again when this long has passed since it was sent first, not even
         over a new connection: by then a server may have forgotten that it ran.
+    least
+        If given, the first pause follows how long the server's replies take (RFC 6298, as NFS clients have done since
+        4.3BSD Reno): at least this, at most `first`. A lost datagram then costs about a round trip, not 0.7 s.
     """
 
     first: float = 0.7
@@ -46,8 +46,8 @@ class RetryPolicy:
     ceiling: float = 15.0
     jitter: float = 0.1
     transmissions: int | None = None
-    least: float | None = None
     window: float = inf
+    least: float | None = None
 
     def __post_init__(self) -> None:
         if self.first <= 0 or self.factor < 1 or self.ceiling < self.first or not 0 <= self.jitter < 1:
