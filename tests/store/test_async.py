@@ -199,6 +199,22 @@ def test_a_removal_that_is_found_is_made_durable_before_it_is_done(behind, once,
     opened.close()
 
 
+def test_without_a_descriptor_to_sync_by(behind, once, monkeypatch):
+    """What cannot be synced now stays on record, and is when the volume is opened again."""
+    file = once(behind, "create", behind.root, b"f", REG, 0, 0).ufid
+
+    def none_left(descriptor):
+        raise OSError(errno.EMFILE, "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", none_left)
+        once(behind, "write", file, 0, b"data")
+    behind.close()
+    assert [(finding.inode, finding.leftover) for finding in check_volume(behind.path)] == [(file.inode, True)]
+    Volume.open(behind.path).close()
+    assert list(check_volume(behind.path)) == []
+
+
 def test_a_sync_that_fails_behind_is_told_once(behind, once, monkeypatch, caplog):
     file = once(behind, "create", behind.root, b"f", REG, 0, 0).ufid
     other = once(behind, "create", behind.root, b"g", REG, 0, 0).ufid

@@ -268,18 +268,20 @@ class Contents:
 
     def _leave_behind(self, behind: WriteBehind) -> None:
         """Have this unit synced, and carry out what was waiting for those that have been."""
+        owner = self._owner
         files = {}
         for key in self._dirty:
             try:
                 files[key] = os.dup(self._descriptors[key])
             except OSError:
-                # Out of descriptors. Its bytes stay on record as unsynced until the volume is opened again.
-                _log.warning("inode %d is not synced for want of a descriptor", key[0])
+                # Out of descriptors: under this owner the file stays on record until the volume is opened again.
+                _log.warning("inode %d: a file is not synced for want of a descriptor", key[0])
+                owner = _new_owner()
         if self._dirty or self._pending:
             directories = [self._directory / shard for shard in self._shards]
             if self._new_shard:
                 directories.append(self._directory)
-            behind.hand_over(Batch(self._owner, files, tuple(directories), tuple(self._pending)))
+            behind.hand_over(Batch(owner, files, tuple(directories), tuple(self._pending)))
         for batch in behind.take_done():
             self._carry_out(batch.owner, batch.later)
 
