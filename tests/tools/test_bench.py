@@ -105,3 +105,11 @@ def test_the_client_library_beside_a_c_program(cache, tmp_path):
     cached = {line["what"]: line["ratio"] for line in figures["cached"]}
     assert cached["warm stat"] < 3
     assert cached["warm listdir"] < 3
+
+
+def test_copies_of_a_small_tree(tmp_path):
+    """Every copy is complete, or the benchmark fails; how fast is for people to look at."""
+    command = [sys.executable, str(BENCH), "copy", "--files", "20", "--rounds", "1", "--directory", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [["put", "-r"], ["get", "-r"]]
