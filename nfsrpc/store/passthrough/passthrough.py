@@ -3,9 +3,8 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 
 from ..interface import Attributes, Changes, Entry, OldKey, Quota, Space, Ufid
 from ..volume import schema as volume_schema
@@ -19,15 +18,13 @@ from .calls import Results, Step
 from .cookies import COOKIE_PARENT, COOKIE_SELF, Cookies
 from .files import MOUNT_POINT, FileTable
 from .limits import PassthroughLimits
+from .making import MAKERS, settled
 from .owners import owners
 from .pending import Pending
 from .reach import ByHandle, ByHint, Reach, Way, through
 from .state import DirectoryLock
 
 DEFAULT_LIMITS = PassthroughLimits()
-_SETTLED = {errno.EBUSY: errno.EACCES, errno.ETXTBSY: errno.EACCES, errno.EOPNOTSUPP: errno.EPERM}
-"""Errors that no old client knows, or that it would wait out for ever, and what they come to: it may not be done."""
-_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SET_IDS = stat.S_ISUID | stat.S_ISGID
 
 
@@ -157,7 +154,7 @@ class Passthrough:
         mode = _attributes(node, held).mode
         if changes == Changes():
             return _attributes(node, held)
-        with _settled():
+        with settled():
             if changes.size is not None:
                 self._resize(node, held, mode, changes.size)
             self._change(held, mode, changes)
@@ -198,7 +195,7 @@ class Passthrough:
         if offset < 0 or count < 0:
             raise OSError(errno.EINVAL, "negative offset or count")
         contents = self._pending.contents(node, held, os.O_RDONLY)
-        with _settled():
+        with settled():
             data = os.pread(contents, count, offset)
         return data, _attributes(node, held)
 
@@ -212,7 +209,7 @@ class Passthrough:
             raise OSError(errno.EINVAL, "negative offset")
         if not data:
             return attributes
-        with _settled():
+        with settled():
             contents = self._pending.contents(node, held, os.O_WRONLY)
             self._pending.written(node, contents)
             written = os.pwrite(contents, data, offset)
@@ -251,10 +248,10 @@ class Passthrough:
         above = self._directory(directory)
         _check_new(name)
         kind = stat.S_IFMT(mode) or stat.S_IFREG
-        make = _MAKERS.get(kind)
+        make = MAKERS.get(kind)
         if make is None:
             raise OSError(errno.EINVAL, "no such type of file")
-        with _settled(), self.owners.creating(uid, gid):
+        with settled(), self.owners.creating(uid, gid):
             contents = make(above, name, kind | stat.S_IMODE(mode), rdev, target)
         self._step.made(above, name, kind)
         try:
@@ -282,7 +279,7 @@ class Passthrough:
         _attributes(node, held)
         above = self._directory(directory)
         _check_new(name)
-        with _settled():
+        with settled():
             os.link(through(held), name, dst_dir_fd=above, follow_symlinks=True)
         self._reach.way.named(directory, name, node)
         self._pending.changed(directory, above)
@@ -300,7 +297,7 @@ class Passthrough:
         above = self._directory(directory)
         _check_new(name)
         node, held = self._reach.child(directory, above, name)
-        with _settled():
+        with settled():
             remove(name, dir_fd=above)
         self._reach.way.unnamed(directory, name)
         self._pending.changed(directory, above)
@@ -321,7 +318,7 @@ class Passthrough:
         replaced = self._there(target, above_new, new)
         if replaced is not None and replaced[0] == node:
             return
-        with _settled():
+        with settled():
             os.rename(old, new, src_dir_fd=above_old, dst_dir_fd=above_new)
         self._reach.way.unnamed(source, old)
         self._reach.way.named(target, new, node)
@@ -435,41 +432,3 @@ def _check_new(name: bytes) -> None:
     """EINVAL for what cannot be made or removed as a name."""
     if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
         raise OSError(errno.EINVAL, "not a name")
-
-
-@contextmanager
-def _settled() -> Iterator[None]:
-    """Errors of the host as clients can understand them."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(_SETTLED.get(error.errno or 0, error.errno), error.strerror) from None
-    except OverflowError:
-        raise OSError(errno.EFBIG, "beyond the largest file size") from None
-
-
-def _make_regular(above: int, name: bytes, mode: int, rdev: int, target: bytes) -> int:
-    return os.open(name, _NEW, stat.S_IMODE(mode), dir_fd=above)
-
-
-def _make_directory(above: int, name: bytes, mode: int, rdev: int, target: bytes) -> None:
-    os.mkdir(name, stat.S_IMODE(mode), dir_fd=above)
-
-
-def _make_symlink(above: int, name: bytes, mode: int, rdev: int, target: bytes) -> None:
-    os.symlink(target, name, dir_fd=above)
-
-
-def _make_node(above: int, name: bytes, mode: int, rdev: int, target: bytes) -> None:
-    os.mknod(name, mode, rdev if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else 0, dir_fd=above)
-
-
-_MAKERS: Mapping[int, Callable[[int, bytes, int, int, bytes], int | None]] = MappingProxyType({
-    stat.S_IFREG: _make_regular,
-    stat.S_IFDIR: _make_directory,
-    stat.S_IFLNK: _make_symlink,
-    stat.S_IFIFO: _make_node,
-    stat.S_IFSOCK: _make_node,
-    stat.S_IFCHR: _make_node,
-    stat.S_IFBLK: _make_node,
-})
