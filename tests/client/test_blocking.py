@@ -404,3 +404,30 @@ def test_a_reply_that_is_taken_late_does_not_end_the_file_early(nfs_url: str) ->
             with contextlib.suppress(StopIteration):
                 late.send(reply)
             assert file.pread(10, 30_000) == b"x" * 10
+
+
+def asked(m: Mount, work: Callable[[], Any]) -> list[int]:
+    """The procedures that `work` calls."""
+    numbers: list[int] = []
+    submit = m._client._submit
+    m._client._submit = lambda procedure, *rest: (numbers.append(procedure.number), submit(procedure, *rest))[1]  # type: ignore
+    try:
+        work()
+    finally:
+        m._client._submit = submit  # type: ignore[method-assign]
+    return numbers
+
+
+def test_names_and_attributes_come_from_memory_while_they_may(m: Mount) -> None:
+    m.write_text("f", "x")
+    m.exists("none")
+    m.stat("f")
+    m.exists("none")
+    m.listdir()
+    for work in (lambda: m.stat("f"), lambda: m.exists("none"), m.listdir, lambda: m.lstat("f")):
+        assert asked(m, work) == []
+    assert asked(m, lambda: m.open("f").close()) == [4]  # the server is always asked at an open
+    with mount(m.url, file_min=0, file_max=0, directory_min=0, directory_max=0) as off:
+        for work in (lambda: off.stat("f"), lambda: off.exists("none"), off.listdir):
+            work()
+            assert asked(off, work) != []
