@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     skip = pytest.mark.skip(reason="long form: tools/test --full")
     for item in items:
-        if "full" in item.keywords:
+        if item.get_closest_marker("full"):  # the keywords have names of directories as well
             item.add_marker(skip)
 
 
