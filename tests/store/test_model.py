@@ -444,9 +444,17 @@ class UserMachine(HintMachine):
 
 
 CHECKS = settings(max_examples=20, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
-for machine in (VolumeMachine, DirectoryMachine, HintMachine, UserMachine):
-    machine.TestCase.settings = CHECKS
-TestVolume = VolumeMachine.TestCase
-TestByHandle = needs_root(DirectoryMachine.TestCase)
-TestByHint = needs_root(HintMachine.TestCase)
-TestAsUser = needs_root(UserMachine.TestCase)
+LONG = settings(CHECKS, max_examples=300)
+
+
+def cases(machine):
+    """The short form of a machine, and the long one."""
+    short, long = machine.TestCase, type(machine.__name__, (machine,), {}).TestCase
+    short.settings, long.settings = CHECKS, LONG
+    return short, pytest.mark.full(long)
+
+
+TestVolume, TestVolumeLong = cases(VolumeMachine)
+TestByHandle, TestByHandleLong = map(needs_root, cases(DirectoryMachine))
+TestByHint, TestByHintLong = map(needs_root, cases(HintMachine))
+TestAsUser, TestAsUserLong = map(needs_root, cases(UserMachine))

@@ -145,10 +145,12 @@ class Passthrough:
 
     def getattr(self, node: Ufid) -> Attributes:
         """See `Store.getattr`."""
+        self._reach.begin_call()
         return _attributes(node, self._reach.open(node))
 
     def setattr(self, node: Ufid, changes: Changes) -> Attributes:
         """See `Store.setattr`."""
+        self._reach.begin_call()
         self._unit.check_changing()
         held = self._reach.open(node)
         mode = _attributes(node, held).mode
@@ -182,6 +184,7 @@ class Passthrough:
 
     def readlink(self, node: Ufid) -> bytes:
         """See `Store.readlink`."""
+        self._reach.begin_call()
         held = self._reach.open(node)
         if not stat.S_ISLNK(_attributes(node, held).mode):
             raise OSError(errno.EINVAL, "not a symbolic link")
@@ -189,6 +192,7 @@ class Passthrough:
 
     def read(self, node: Ufid, offset: int, count: int) -> tuple[bytes, Attributes]:
         """See `Store.read`."""
+        self._reach.begin_call()
         held = self._reach.open(node)
         attributes = _attributes(node, held)
         _demand_regular(attributes.mode)
@@ -201,6 +205,7 @@ class Passthrough:
 
     def write(self, node: Ufid, offset: int, data: bytes) -> Attributes:
         """See `Store.write`."""
+        self._reach.begin_call()
         self._unit.check_changing()
         held = self._reach.open(node)
         attributes = _attributes(node, held)
@@ -221,6 +226,7 @@ class Passthrough:
 
     def lookup(self, directory: Ufid, name: bytes) -> Attributes:
         """See `Store.lookup`. EACCES for a directory on which another file system is mounted."""
+        self._reach.begin_call()
         above = self._directory(directory)
         if name == b".":
             return _attributes(directory, above)
@@ -244,6 +250,7 @@ class Passthrough:
         self, directory: Ufid, name: bytes, mode: int, uid: int, gid: int, rdev: int = 0, target: bytes = b""
     ) -> Attributes:
         """See `Store.create`. Where files cannot be given away, `uid` and `gid` are the server's own."""
+        self._reach.begin_call()
         self._unit.check_changing()
         above = self._directory(directory)
         _check_new(name)
@@ -274,6 +281,7 @@ class Passthrough:
 
     def link(self, node: Ufid, directory: Ufid, name: bytes) -> None:
         """See `Store.link`."""
+        self._reach.begin_call()
         self._unit.check_changing()
         held = self._reach.open(node)
         _attributes(node, held)
@@ -293,6 +301,7 @@ class Passthrough:
         self._remove(directory, name, os.rmdir)
 
     def _remove(self, directory: Ufid, name: bytes, remove: Callable[..., None]) -> None:
+        self._reach.begin_call()
         self._unit.check_changing()
         above = self._directory(directory)
         _check_new(name)
@@ -309,6 +318,7 @@ class Passthrough:
 
     def rename(self, source: Ufid, old: bytes, target: Ufid, new: bytes) -> None:
         """See `Store.rename`."""
+        self._reach.begin_call()
         self._unit.check_changing()
         above_old = self._directory(source)
         above_new = self._directory(target)
@@ -335,6 +345,7 @@ class Passthrough:
 
     def readdir(self, directory: Ufid, cookie: int, limit: int) -> tuple[list[Entry], bool]:
         """See `Store.readdir`."""
+        self._reach.begin_call()
         above = self._directory(directory)
         entries = []
         if cookie < COOKIE_SELF:

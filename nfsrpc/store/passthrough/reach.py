@@ -121,11 +121,17 @@ class Reach:
         self._top_path: bytes | None = None
         self._directories: OrderedDict[Ufid, int] = OrderedDict()
         self._others: OrderedDict[Ufid, int] = OrderedDict()
+        self._leaving: list[int] = []
+
+    def begin_call(self) -> None:
+        """Descriptors of the call before may be closed from here on; never in the middle of one, which may use them."""
+        while self._leaving:
+            os.close(self._leaving.pop())
 
     def open(self, node: Ufid) -> int:
         """A descriptor that holds `node`, to be closed by nobody else. ESTALE if it is gone or outside.
 
-        It is good until more than `PassthroughLimits` allows have been opened.
+        It is good until the next call of `begin_call`.
         """
         handle = self._files.handle(node)
         if node == self.root:
@@ -160,7 +166,7 @@ class Reach:
             os.close(descriptor)
             return kept[node]
         if len(kept) >= most:
-            os.close(kept.popitem(last=False)[1])
+            self._leaving.append(kept.popitem(last=False)[1])
         kept[node] = descriptor
         return descriptor
 
@@ -241,6 +247,7 @@ class Reach:
     def end_unit(self) -> None:
         """Close what stays open for one unit only."""
         self._top_path = None
+        self.begin_call()
         while self._others:
             os.close(self._others.popitem()[1])
 
