@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from . import nfs2
 from .contents import Contents
+from .names import Spot
 from .nfs2 import attributes_to_set
 from .node import Node
 from .pages import PageCache, ReadAhead
-from .tree import Spot, Tree
+from .tree import Tree
 
 
 class Mode(NamedTuple):

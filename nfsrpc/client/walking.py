@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from . import nfs2
 from .mountd import parts
+from .names import MAX_DEPTH, WINDOW
 from .node import Node
-from .tree import MAX_DEPTH, WINDOW, Tree
+from .tree import Tree
 from .wire import Flight
 
 _MAGIC = re.compile(rb"[*?[]")
