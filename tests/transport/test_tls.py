@@ -250,8 +250,12 @@ def test_an_independent_tls_speaks_to_us(start, keys):
             assert inside.recv(100) == record(w(8, 1, 0, 0, 0, 0))
             inside.sendall(record(PROBE))
             assert inside.recv(100) == record(w(7) + BADCRED)
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                inside.unwrap()  # told that nothing more comes, the server closes
+            # Told that nothing more comes, the server closes; some versions of Python say so as an error.
+            try:
+                left = inside.unwrap().recv(100)
+            except (ssl.SSLError, ConnectionError):
+                left = b""
+            assert left == b""
 
 
 @pytest.mark.parametrize(("own", "name"), [(None, b"''"), ("client", b"'client.example'")])
