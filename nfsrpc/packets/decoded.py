@@ -62,6 +62,10 @@ class Decoded:
         return self.status == OK
 
 
+ENCRYPTED = "encrypted"
+"""The trouble with a call under krb5p (RFC 2203 §5.3.2.3): nobody but its two ends can read it."""
+
+
 class Decoder:
     """Makes `Decoded` of exchanges, by the programs it is given."""
 
@@ -74,14 +78,13 @@ class Decoder:
         named = self._programs.find(*number)
         program = self._programs.program_name(exchange.program) if named is None else named.program
         decoded = Decoded(exchange, program, self._programs.procedure_name(*number))
-        gss = _gss(exchange)
-        if gss is not None and gss[0] != _GSS_DATA:
-            decoded.procedure = f"GSS_{_GSS_NAMES[gss[0]]}" if gss[0] < len(_GSS_NAMES) else "GSS"
+        step, service = _gss(exchange) or (_GSS_DATA, _GSS_PLAIN)
+        if step != _GSS_DATA:
+            decoded.procedure = f"GSS_{_GSS_NAMES[step]}" if step < len(_GSS_NAMES) else "GSS"
             named = None
-        service = gss[1] if gss is not None else _GSS_PLAIN
-        if service == _GSS_PRIVACY:
+        elif service == _GSS_PRIVACY:
             named = None
-            decoded.trouble = "encrypted"
+            decoded.trouble = ENCRYPTED
         if named is not None:
             self._arguments(decoded, named, service)
         elif exchange.body is None:

@@ -160,6 +160,7 @@ def by_hand() -> Iterator[Callable[..., tuple[ByHand, str]]]:
 FILE = word(0) + b"F" * 32
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("status", [28, 69, 5, 27, 10003, 4711])
 def test_errors_of_writes_are_told_when_the_file_is_closed_or_synced(by_hand: Any, status: int) -> None:
     _, url = by_hand({4: FILE + fattr(), 8: word(status)})
@@ -291,6 +292,7 @@ def test_another_file_of_that_name_is_not_taken_for_a_stale_one(by_hand: Any) ->
         assert raised.value.errno == errno.ESTALE
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("status", [3, 7, 10001, 10006, 10008, 0xFFFFFFFF])
 def test_status_codes_that_the_rfc_does_not_know(by_hand: Any, status: int) -> None:
     _, url = by_hand({4: word(status)})

@@ -139,6 +139,7 @@ def test_a_record_that_trickles_in_is_not_awaited_for_ever(serve):
         assert ask(other)
 
 
+@pytest.mark.hostile
 def test_a_peer_that_takes_no_replies_is_read_no_more_and_then_closed(serve):
     port = serve(replace(DEFAULT_LIMITS, unsent=1 << 20, unsent_seconds=1.0))
     with connect(port) as deaf, connect(port) as other:
