@@ -5,6 +5,7 @@ import mmap
 import os
 import tempfile
 import threading
+import weakref
 from typing import Self
 
 
@@ -14,11 +15,13 @@ class SharedMemory:
     The lock is a record lock: the kernel takes it away from a process that is
     killed. So what is written under it must be good at every instant: fill in
     first, link in last. `descriptor` attaches to memory that was
-    inherited from another program image.
+    inherited from another program image. One that was made here is closed when nobody has the memory any more.
     """
 
     def __init__(self, size: int, descriptor: int | None = None) -> None:
         self._descriptor = _anonymous_file(size) if descriptor is None else descriptor
+        if descriptor is None:
+            weakref.finalize(self, os.close, self._descriptor).atexit = False
         self.memory = mmap.mmap(self._descriptor, size)
         self._threads = threading.Lock()
 

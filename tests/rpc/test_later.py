@@ -79,7 +79,8 @@ def test_one_process_and_one_thread_at_a_time():
 
 def test_a_lock_that_cannot_be_had_leaves_the_threads_free():
     shared = SharedMemory(8)
-    os.close(shared.fileno())
+    with open(os.devnull) as unlockable:  # for reading: no exclusive lock
+        os.dup2(unlockable.fileno(), shared.fileno())
     for _ in range(2):
         with pytest.raises(OSError, match="descriptor"), shared:
             pass

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import wait
 
 PORTMAP, NFS, MOUNT = 100000, 100003, 100005
 Answer = Callable[[bytes], bytes | None]
@@ -65,7 +65,7 @@ class ByHand:
 
     def _run(self) -> None:
         while True:
-            ready, _, _ = select.select([self._end, self._udp, self._tcp, *self._streams], [], [])
+            ready = wait([self._end, self._udp, self._tcp, *self._streams])
             if self._end in ready:
                 return
             if self._udp in ready:

@@ -60,6 +60,7 @@ def test_an_unknown_operation_is_named(cache):
     assert "unknown operation FROBNICATE" in done.stderr
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
