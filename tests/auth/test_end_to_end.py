@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from kerberos import REALM, Realm
-from served import Served
 
 from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 from nfsrpc.protocols import nfs_prot
 from nfsrpc.protocols.nfs_prot import NFS_PROGRAM_2_client, createargs, diropargs, nfs_fh, nfsstat, nfstime, sattr
 from nfsrpc.rpc.message import decode_reply
+from nfsrpc.testing.served import Served
 
 UNSET = 0xFFFF_FFFF
 

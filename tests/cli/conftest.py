@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from served import Served
 
 from nfsrpc.cli import main
+from nfsrpc.testing.served import Served
 
 
 @pytest.fixture(scope="module")

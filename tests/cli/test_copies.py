@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, chain, fattr, opaque, word
 from click.testing import Result
-from served import Served
 
 from nfsrpc.client import Mount, mount
 from nfsrpc.client.copying import LocalEnd, Options, RemoteEnd, Silent, copy
 from nfsrpc.testing.chaos import Chaos
 from nfsrpc.testing.faults import Faults
+from nfsrpc.testing.served import Served
 
 Run = Callable[..., str]
 LARGE = os.urandom(5 << 20)

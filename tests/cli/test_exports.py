@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 from by_hand import MOUNT, ByHand, chain, opaque, word
-from served import Served
 
 from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
+from nfsrpc.testing.served import Served
 
 Run = Callable[..., str]
 EXPORTS = chain(opaque(b"/home") + chain(opaque(b"sun"), opaque(b"@lab")), opaque(b"/p\x1bub") + chain())

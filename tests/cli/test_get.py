@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, fattr, opaque, word
 from click.testing import Result
-from served import Served
 
 from nfsrpc.client import mount
+from nfsrpc.testing.served import Served
 
 Run = Callable[..., str]
 CONTENTS = os.urandom(300_001)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 from by_hand import PORTMAP, ByHand, chain, word
-from served import Served
+
+from nfsrpc.testing.served import Served
 
 Run = Callable[..., str]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, chain, fattr, opaque, word
-from served import Served
 
 from nfsrpc.client import mount
+from nfsrpc.testing.served import Served
 
 Run = Callable[..., str]
 NASTY = b"\x1b[31mred\\\n\xff\xe2\x80\xae"

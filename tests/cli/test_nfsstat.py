@@ -7,9 +7,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from served import Served
 
 from nfsrpc.protocols.nfs_prot import NFS_PROGRAM, NFS_VERSION
+from nfsrpc.testing.served import Served
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
 from nfsrpc.transport.ping import ping

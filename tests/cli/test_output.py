@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from served import Served
 
 from nfsrpc.cli.output import aligned, print_table
+from nfsrpc.testing.served import Served
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from served import Served
+
+from nfsrpc.testing.served import Served
 
 Run = Callable[..., str]
 

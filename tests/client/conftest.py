@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from served import Served
+
+from nfsrpc.testing.served import Served
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Served
 
 from nfsrpc.client import Mount, aio
 from nfsrpc.client import mount as blocking_mount
 from nfsrpc.client.aio import AsyncMount
+from nfsrpc.testing.served import Served
 
 _numbers = itertools.count()
 Work = Callable[[AsyncMount], Coroutine[Any, Any, None]]

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from served import Served
 
 from nfsrpc.client import Mount, mount
+from nfsrpc.testing.served import Served
 
 _numbers = itertools.count()
 

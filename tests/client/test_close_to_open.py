@@ -11,9 +11,9 @@ import random
 from typing import Any
 
 import pytest
-from served import Served
 
 from nfsrpc.client import Mount, mount
+from nfsrpc.testing.served import Served
 
 _numbers = itertools.count()
 NAMES = ("a", "b", "c", "d")

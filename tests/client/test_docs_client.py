@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-from served import Served
 
 from nfsrpc.client import Options, mount
 from nfsrpc.client.url import _ARGUMENTS
+from nfsrpc.testing.served import Served
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from by_hand import DIRECTORY, MOUNT, NFS, Answer, ByHand, chain, fattr, opaque, word
-from served import Served
 
 from nfsrpc.client import mount
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.testing.chaos import Chaos
 from nfsrpc.testing.faults import Faults
+from nfsrpc.testing.served import Served
 
 MIB = 1 << 20
 DATAGRAMS = Faults(drop=0.01, duplicate=0.02, reorder=0.02, delay=0.01, pause=0.01)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from by_hand import MOUNT, NFS, PORTMAP, ROOT, Answer, ByHand, chain, opaque, word
-from served import Served
 
 from nfsrpc.auth import NoneCredential
 from nfsrpc.client.locate import NotServed, Place, open_client
@@ -14,6 +13,7 @@ from nfsrpc.client.mountd import Export, Mounted, MountService, longest_export
 from nfsrpc.client.site import attach
 from nfsrpc.client.url import parse_url
 from nfsrpc.rpc.errors import BadReply, ProgramUnavailable, RpcError
+from nfsrpc.testing.served import Served
 from nfsrpc.transport.client import Client
 from nfsrpc.transport.client_tcp import TcpClient
 from nfsrpc.transport.client_udp import UdpClient

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from served import Served
 
 from nfsrpc.auth.des import MissingExtra
 from nfsrpc.client import BadUrl, mount, parse_url
 from nfsrpc.client.srv import Server, servers_of
+from nfsrpc.testing.served import Served
 from nfsrpc.transport.address import HostUnknown
 
 dns_resolver = pytest.importorskip("dns.resolver")

@@ -2,7 +2,8 @@
 
 import pytest
 from conformance_run import conformance
-from served import Served
+
+from nfsrpc.testing.served import Served
 
 pytestmark = pytest.mark.hostile
 

@@ -10,7 +10,7 @@ import pytest
 from side_by_side import NUMBERS, TEXTS, Comparison
 from sniffing import sniffed
 
-GUEST_PYTHON = f"{sys.executable} -I -S"
+GUEST_PYTHON = f"{sys.executable} -E -s -S"
 BEHAVIOUR = Path(__file__).parent / "guest" / "behaviour.py"
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from captures import down, pcap, ticking, up
 from defects import ANSWERED, call, opaque, w
-from served import Served
 from sniffing import tshark
 
 from nfsrpc.auth import NoneAuthenticator, SysAuthenticator
 from nfsrpc.protocols import file_read_write, mount, nfs_prot, portmap, rpcb_prot
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Peer
+from nfsrpc.testing.served import Served
 
 pytestmark = pytest.mark.hostile
 

@@ -14,7 +14,7 @@ import pytest
 
 GUEST = Path(__file__).parent / "guest"
 EXERCISES = pytest.mark.parametrize("exercises", ["behaviour", "special"])
-GUEST_PYTHON = f"{sys.executable} -I -S"
+GUEST_PYTHON = f"{sys.executable} -E -s -S"
 PROTOCOLS = ("udp", "tcp")
 TREE_FILES = 3200
 LARGEST = 200_000  # bytes; the tree is about many files, not about large ones

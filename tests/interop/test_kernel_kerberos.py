@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from kerberos import REALM, Realm
-from served import Served
+
+from nfsrpc.testing.served import Served
 
 SCRIPT = Path(__file__).parent / "guest" / "kerberos.sh"
 RUN = Path(__file__).resolve().parents[2] / "tools" / "kernel_client" / "run"

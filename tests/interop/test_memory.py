@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from nfs2_calls import UNSET, where
-from served import Served
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
+from nfsrpc.testing.served import Served
 from nfsrpc.transport import connect_tcp
 from nfsrpc.transport.client import Client
 

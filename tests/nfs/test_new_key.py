@@ -5,13 +5,13 @@ import signal
 
 import pytest
 from nfs2_calls import getattr_, lookup, made
-from served import Served
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
 from nfsrpc.store.volume.identity import rekey_volume
+from nfsrpc.testing.served import Served
 from nfsrpc.transport import connect_tcp
 
 HOUR = 3600 * 10**9

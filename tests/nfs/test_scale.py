@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from nfs2_calls import sattr, where
-from served import Served
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.store.volume import Volume, VolumeLimits, make_volume
+from nfsrpc.testing.served import Served
 from nfsrpc.transport import connect_tcp
 
 pytestmark = [pytest.mark.timeout(1500)]

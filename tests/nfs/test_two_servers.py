@@ -10,7 +10,6 @@ from itertools import count
 
 import pytest
 from nfs2_calls import create, lookup, made, mkdir, names, read, setattr_, where, write
-from served import Served
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.protocols import mount as mnt
@@ -20,6 +19,7 @@ from nfsrpc.rpc.message import NULL_AUTH, decode_reply, encode_call
 from nfsrpc.rpc.retry import RetryPolicy
 from nfsrpc.store.volume import make_volume
 from nfsrpc.store.volume.fsck import check_volume
+from nfsrpc.testing.served import Served
 from nfsrpc.transport import connect_tcp
 
 ROOT = SysCredential(0, 0, (), b"h")

@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from served import Served
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.client.mountd import MountService
 from nfsrpc.client.nfs2 import Nfs2, attributes_to_set
 from nfsrpc.rpc.retry import RetryPolicy
+from nfsrpc.testing.served import Served
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.reporter import ask
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 from captures import down, pcap, up
-from served import Served
 
 from nfsrpc.testing.chaos import Chaos
 from nfsrpc.testing.faults import Faults
+from nfsrpc.testing.served import Served
 
 FAIR = Faults()
 

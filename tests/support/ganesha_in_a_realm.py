@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from ganesha import MOUNT_PORT, NFS_PORT
+from ganesha import configuration as ganesha_configuration
 from kerberos import Realm
 
 from nfsrpc.auth import SysCredential
@@ -22,21 +24,8 @@ from nfsrpc.transport.ping import ping
 from nfsrpc.xdr import Procedure
 from nfsrpc.xdr.words import decode_no_args
 
-NFS_PORT, MOUNT_PORT = 12049, 12050
 NFS, MOUNT, V3 = 100003, 100005, 3
 LIMIT = 60.0
-CONFIGURATION = """\
-NFS_CORE_PARAM {{
-    NFS_Port = {nfs}; MNT_Port = {mount}; Enable_NLM = false; Enable_RQUOTA = false; Protocols = 3;
-    Plugins_Dir = "/usr/lib/x86_64-linux-gnu/ganesha";
-}}
-NFS_KRB5 {{ Active_krb5 = true; PrincipalName = nfs; KeytabPath = "{keytab}"; }}
-EXPORT {{
-    Export_Id = 1; Path = {path}; Pseudo = /test; Protocols = 3; Transports = UDP, TCP; Access_Type = RW;
-    Squash = No_Root_Squash; SecType = sys, krb5, krb5i, krb5p; FSAL {{ Name = VFS; }}
-}}
-LOG {{ Default_Log_Level = EVENT; }}
-"""
 
 
 def opaque(data: bytes) -> bytes:
@@ -69,9 +58,8 @@ def main(directory: Path) -> None:
     export.mkdir()
     export.chmod(0o777)  # alice is nobody in particular to ganesha
     configuration = directory / "ganesha.conf"
-    configuration.write_text(
-        CONFIGURATION.format(nfs=NFS_PORT, mount=MOUNT_PORT, keytab=realm.keytab, path=export)
-    )
+    kerberos = f'NFS_KRB5 {{ Active_krb5 = true; PrincipalName = nfs; KeytabPath = "{realm.keytab}"; }}'
+    configuration.write_text(ganesha_configuration(export, "sys, krb5, krb5i, krb5p", kerberos))
     realm._await_port(rpcbind, 111, "kdc.log")
     log = directory / "ganesha.log"
     log.touch()

@@ -13,25 +13,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ganesha import MOUNT_PORT, NFS_PORT
+from ganesha import configuration as ganesha_configuration
+
 from nfsrpc.auth import SysCredential
 from nfsrpc.client import mount
 from nfsrpc.client.locate import MOUNT_SERVER, locate, open_client
 from nfsrpc.client.mountd import MountService
 from nfsrpc.rpc.errors import RpcError
 
-NFS_PORT, MOUNT_PORT, OURS = 12049, 12050, 20490
+OURS = 20490
 LIMIT = 60.0
-CONFIGURATION = """\
-NFS_CORE_PARAM {{
-    NFS_Port = {nfs}; MNT_Port = {mount}; Enable_NLM = false; Enable_RQUOTA = false; Protocols = 3;
-    Plugins_Dir = "/usr/lib/x86_64-linux-gnu/ganesha";
-}}
-EXPORT {{
-    Export_Id = 1; Path = {path}; Pseudo = /test; Protocols = 3; Transports = UDP, TCP; Access_Type = RW;
-    Squash = No_Root_Squash; SecType = sys; FSAL {{ Name = VFS; }}
-}}
-LOG {{ Default_Log_Level = EVENT; }}
-"""
 
 
 def listening(port: int) -> bool:
@@ -90,7 +82,7 @@ def main(directory: Path) -> None:
     export, configuration, log = directory / "export", directory / "ganesha.conf", directory / "ganesha.log"
     export.mkdir()
     log.touch()
-    configuration.write_text(CONFIGURATION.format(nfs=NFS_PORT, mount=MOUNT_PORT, path=export))
+    configuration.write_text(ganesha_configuration(export))
     rpcbind = subprocess.Popen(["rpcbind", "-f"])
     try:
         until(lambda: listening(111), "rpcbind")

@@ -4,26 +4,13 @@ The transcript holds nothing that may differ between two correct file systems (i
 sizes), so the one of an NFS mount must equal the one of a local directory. Modes, owners and errno names count.
 """
 
-import errno
 import os
 import shutil
 import stat
-import sys
+
+from exercise import attempt, read, run, say, write
 
 LONG_NAME = "n" * 255
-
-
-def say(*words):
-    print(*words, flush=True)
-
-
-def attempt(what, action, *arguments, **options):
-    """Prints the result of one system call: its value, or the name of its error."""
-    try:
-        value = action(*arguments, **options)
-    except OSError as error:
-        value = errno.errorcode[error.errno]
-    say(what, "->", value)
 
 
 def look(path):
@@ -32,16 +19,6 @@ def look(path):
     special = stat.S_ISCHR(s.st_mode) or stat.S_ISBLK(s.st_mode)
     device = (os.major(s.st_rdev), os.minor(s.st_rdev)) if special else ""
     return f"{stat.filemode(s.st_mode)} nlink={s.st_nlink} {s.st_uid}:{s.st_gid} size={size} {device}"
-
-
-def write(path, data=b"data"):
-    with open(path, "wb") as f:
-        f.write(data)
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
 
 
 def hard_links():
@@ -254,19 +231,7 @@ def permissions():
     say(look("shared"), read("shared"), sorted(os.listdir("theirs")))
 
 
-def main():
-    for part in (
-        hard_links, symlinks, renames, modes_and_owners, special_files, truncation_and_holes, directories,
-        open_files, permissions,
-    ):  # fmt: skip
-        directory = os.path.join(sys.argv[1], part.__name__)
-        os.mkdir(directory, 0o755)
-        os.chdir(directory)
-        say("==", part.__name__)
-        part()
-        os.chdir("/")
-        shutil.rmtree(directory)
-        say("left:", os.path.exists(directory))
-
-
-main()
+run(
+    hard_links, symlinks, renames, modes_and_owners, special_files, truncation_and_holes, directories,
+    open_files, permissions,
+)  # fmt: skip

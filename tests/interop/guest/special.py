@@ -4,14 +4,14 @@ As with behaviour.py the transcript of an NFS mount must equal that of a local d
 """
 
 import ctypes
-import errno
 import mmap
 import os
 import random
 import shutil
 import stat
 import subprocess
-import sys
+
+from exercise import attempt, read, run, say, write
 
 RACES = 8
 FSX_STEPS = 400
@@ -30,28 +30,6 @@ for function in (libc.readdir, libc.rewinddir, libc.closedir, libc.telldir):
     function.argtypes = [ctypes.c_void_p]
 libc.seekdir.argtypes = [ctypes.c_void_p, ctypes.c_long]
 NAME_AT = 19  # offset of d_name in struct dirent
-
-
-def say(*words):
-    print(*words, flush=True)
-
-
-def attempt(what, action, *arguments):
-    try:
-        value = action(*arguments)
-    except OSError as error:
-        value = errno.errorcode[error.errno]
-    say(what, "->", value)
-
-
-def write(path, data=b"data"):
-    with open(path, "wb") as f:
-        f.write(data)
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
 
 
 def next_name(directory):
@@ -234,19 +212,7 @@ def compiling():
     say(sorted(os.listdir(".")), stat.filemode(os.stat("program").st_mode))
 
 
-def main():
-    for part in (
-        rewinding, deleting_while_reading, exclusive_creation, links_and_names_again_and_again, opened, holes,
-        random_access, compiling,
-    ):  # fmt: skip
-        directory = os.path.join(sys.argv[1], part.__name__)
-        os.mkdir(directory, 0o755)
-        os.chdir(directory)
-        say("==", part.__name__)
-        part()
-        os.chdir("/")
-        shutil.rmtree(directory)
-        say("left:", os.path.exists(directory))
-
-
-main()
+run(
+    rewinding, deleting_while_reading, exclusive_creation, links_and_names_again_and_again, opened, holes,
+    random_access, compiling,
+)  # fmt: skip
