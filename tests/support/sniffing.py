@@ -69,9 +69,18 @@ class Told:
     fields: dict[str, list[bytes]] = field(default_factory=dict)
 
 
-def tshark_messages(path: Path) -> list[Told]:
-    """Every RPC message that tshark finds. Its XML is read by lines: names that are no text break XML."""
+Way = tuple[str, str]
+"""One direction of a connection: source and target."""
+
+
+def tshark_messages(path: Path) -> tuple[list[Told], set[Way]]:
+    """Every RPC message that tshark finds, and the streams in which it says that it has lost its place.
+
+    It does so where a record mark lies in two segments, and finds no record of that stream ever after.
+    Its XML is read by lines: names that are no text break XML.
+    """
     found: list[Told] = []
+    lost: set[Way] = set()
     inside = False
     way: dict[str, str] = {}
     command = ["tshark", "-n", "-r", str(path), *WANTED, "-Y", "rpc && !icmp && !icmpv6", "-T", "pdml"]
@@ -80,13 +89,16 @@ def tshark_messages(path: Path) -> list[Told]:
             if start := _PROTOCOL.match(line):
                 inside = start[1] in _PROTOCOLS
             elif inside and (told := _FIELD.match(line)):
-                _note(found, told[1].decode(), told[2].decode(), way)
+                if told[1] == b"rpc.continuation_data":
+                    lost.add(_ends(way))
+                else:
+                    _note(found, told[1].decode(), told[2].decode(), way)
             elif passed := _WAY.match(line):
                 layer, end = passed[1].decode().split(".")
                 way[end] = f"[{passed[2].decode()}]" if layer == "ipv6" else passed[2].decode()
                 way["transport"] = layer
     assert process.returncode == 0
-    return found
+    return found, lost
 
 
 def _whole_tags(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -99,11 +111,12 @@ def _whole_tags(lines: Iterable[bytes]) -> Iterator[bytes]:
             begun = b""
 
 
+def _ends(way: dict[str, str]) -> Way:
+    return f"{way['src']}:{way['srcport']}", f"{way['dst']}:{way['dstport']}"
+
+
 def _note(found: list[Told], name: str, value: str, way: dict[str, str]) -> None:
     if name == "rpc.xid":
-        source, target = (
-            f"{way[end]}:{way[end + 'port']}" for end in ("src", "dst")
-        )
-        found.append(Told(int(value, 16), source, target, way["transport"]))
+        found.append(Told(int(value, 16), *_ends(way), way["transport"]))
     if found:
         found[-1].fields.setdefault(name, []).append(bytes.fromhex(value))
