@@ -262,10 +262,18 @@ class Comparison:
                 replies.setdefault((told.target, told.source, told.transport, told.xid), set()).add(theirs(told))
         return calls, replies, lost
 
-    def _not_reached(self, key: Key) -> bool:
+    def _out_of_reach(self, key: Key) -> bool:
         """Whether a message that tshark does not tell lies where it has lost its place; a reply needs its call."""
         client, server, transport, _ = key
         return transport == "tcp" and not self.lost.isdisjoint({(client, server), (server, client)})
+
+    def not_reached(self) -> int:
+        """How many messages tshark has not come to, though we have."""
+        return sum(
+            key not in told and self._out_of_reach(key)
+            for told, ours in ((self.told_calls, self.our_calls), (self.told_replies, self.our_replies))
+            for key in ours
+        )
 
     def differences(self) -> list[str]:
         """Every message that only one side has, or that the sides read in different ways."""
@@ -274,7 +282,7 @@ class Comparison:
             ("call", self.told_calls, self.our_calls), ("reply", self.told_replies, self.our_replies)
         ):  # fmt: skip
             for key in {**told, **ours}:
-                if key not in told and self._not_reached(key):
+                if key not in told and self._out_of_reach(key):
                     continue
                 if told.get(key) != ours.get(key):
                     found.append(f"{what} {key}:\n  tshark {told.get(key)}\n  we     {ours.get(key)}")
