@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from nfsrpc.auth.des import MissingExtra
 from nfsrpc.auth.gss_library import GssFailed
@@ -31,11 +31,13 @@ from nfsrpc.transport import Server
 from nfsrpc.transport.master import Attendant
 from nfsrpc.transport.reporter import Reporter, control_path, report
 from nfsrpc.transport.supervisor import WorkersFailed
-from nfsrpc.transport.tls import ServerTls
 
 from .errors import Failure, printable
 from .export_flags import ExportFlags, export_flags
 from .tls_options import tls_options
+
+if TYPE_CHECKING:
+    from nfsrpc.transport.tls import ServerTls
 
 _log = logging.getLogger(__name__)
 _ANY = ("0.0.0.0", "::")
@@ -88,7 +90,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     metrics: int | None,
     control: Path | None,
     ready_file: str | None,
-    tls: ServerTls | None,
+    tls: "ServerTls | None",
     flags: ExportFlags,
 ) -> None:
     """Serve volumes and plain directories over NFS version 2, until SIGTERM or Ctrl-C.
@@ -242,24 +244,24 @@ def _reachable(host: str) -> str:
 
 def _announce(exports: Sequence[ExportSpec], place: Place, workers: int) -> None:
     """What is served, and lines to paste on the client."""
-    console = Console(highlight=False, soft_wrap=True)
     host = _reachable(place.host)
     for export in exports:
-        path = os.fsdecode(export.path)
-        console.print(f"[bold]{export.store}[/bold] is served as [bold]{host}:{path}[/bold]  ({_terms(export)})")
+        path = printable(os.fsdecode(export.path))
+        store, served = (click.style(text, bold=True) for text in (printable(str(export.store)), f"{host}:{path}"))
+        click.echo(f"{store} is served as {served}  ({_terms(export)})")
     processes = "1 process" if workers == 1 else f"{workers} processes"
-    console.print(f"on {place.host} port {place.port}, UDP and TCP, by {processes}; Ctrl-C ends it\n")
-    path = os.fsdecode(exports[0].path)
+    click.echo(f"on {place.host} port {place.port}, UDP and TCP, by {processes}; Ctrl-C ends it\n")
+    path = printable(os.fsdecode(exports[0].path))
     url = f"nfs://{f'[{host}]' if ':' in host else host}:{place.port}{path}"
     options = f"vers=2,proto=tcp,port={place.port},mountport={place.port},mountproto=tcp,nolock"
-    console.print(f"Linux    mount -t nfs -o {options} {host}:{path} /mnt")
+    click.echo(f"Linux    mount -t nfs -o {options} {host}:{path} /mnt")
     found = "" if place.port111 in (Port111.OWN, Port111.REGISTERED) else "   (needs port 111, see below)"
-    console.print(f"SunOS    mount {host}:{path} /mnt{found}")
-    console.print(f"U-Boot   setenv serverip {host}; nfs ${{loadaddr}} {host}:{path}/FILE{found}")
-    console.print(f"nfsrpc   nfsrpc ls {url}")
-    console.print(f"\nport 111: {place.port111.value}{_port111_advice(place)}")
+    click.echo(f"SunOS    mount {host}:{path} /mnt{found}")
+    click.echo(f"U-Boot   setenv serverip {host}; nfs ${{loadaddr}} {host}:{path}/FILE{found}")
+    click.echo(f"nfsrpc   nfsrpc ls {url}")
+    click.echo(f"\nport 111: {place.port111.value}{_port111_advice(place)}")
     if place.host.startswith("127.") or place.host == "::1":
-        console.print("Only this machine can reach it; --host 0.0.0.0 lets others in.")
+        click.echo("Only this machine can reach it; --host 0.0.0.0 lets others in.")
 
 
 def _terms(export: ExportSpec) -> str:

@@ -1,15 +1,15 @@
 """The options of a server that say how RPC-with-TLS (RFC 9289) is done."""
 
 import functools
-import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nfsrpc.transport.tls import ServerTls, server_context
-
 from .errors import Failure
+
+if TYPE_CHECKING:
+    from nfsrpc.transport.tls import ServerTls
 
 _FILE = click.Path(exists=True, dir_okay=False)
 
@@ -41,12 +41,16 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _server_tls(
     policy: str | None, certificate: str | None, key: str | None, authorities: str | None
-) -> ServerTls | None:
+) -> "ServerTls | None":
     if certificate is None:
         for name, value in (("--tls", policy), ("--tls-key", key), ("--tls-ca", authorities)):
             if value is not None:
                 raise click.UsageError(f"{name} needs --tls-cert")
         return None
+    import ssl
+
+    from nfsrpc.transport.tls import ServerTls, server_context
+
     files = certificate if key is None else f"{certificate}, {key}"
     try:
         context = server_context(certificate, key)

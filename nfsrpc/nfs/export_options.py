@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
-from uuid import UUID
 
 from .identity import NOBODY, Squash
 from .security import NAMES
@@ -167,9 +166,10 @@ def _fsid(text: str) -> int:
         if number > _FSID_MAX:
             raise BadOption(f"fsid={text}: not between 0 and {_FSID_MAX}")
         return number
-    if len(re.findall(r"[0-9a-fA-F]", text)) != 32:
+    digits = "".join(re.findall(r"[0-9a-fA-F]", text))
+    if len(digits) != 32:
         raise BadOption(f"fsid={text}: neither a number nor 'root' nor a UUID")
-    whole = UUID("".join(re.findall(r"[0-9a-fA-F]", text))).int
+    whole = int(digits, 16)
     return whole >> 96 ^ whole >> 64 & _FSID_MAX ^ whole >> 32 & _FSID_MAX ^ whole & _FSID_MAX
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nfsrpc.auth import Authenticator
 from nfsrpc.portmap.client import PORT as PORTMAP_PORT
@@ -27,7 +27,6 @@ from nfsrpc.store.held import IN_USE, Held, hold
 from nfsrpc.store.volume import VolumeError
 from nfsrpc.transport import PortInUse, Server
 from nfsrpc.transport.inheritance import Inheritance
-from nfsrpc.transport.tls import ServerTls
 
 from . import mount as mount_program
 from . import nfs2, rquota
@@ -36,6 +35,9 @@ from .export_spec import ExportSpec
 from .exports import Exports
 from .rmtab import Rmtab, Rmtabs
 from .security import SecurityOptions, authenticators
+
+if TYPE_CHECKING:
+    from nfsrpc.transport.tls import ServerTls
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class Options:
     workers: int = 1
     portmap: bool = True
     security: SecurityOptions = field(default_factory=SecurityOptions)
-    tls: ServerTls | None = None
+    tls: "ServerTls | None" = None
     state: Path | None = None
     shared: bool = False
 

@@ -3,7 +3,6 @@
 import fcntl
 import mmap
 import os
-import tempfile
 import threading
 import weakref
 from typing import Self
@@ -47,6 +46,8 @@ def _anonymous_file(size: int) -> int:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("nfsrpc")
     else:
+        import tempfile
+
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
     os.ftruncate(descriptor, size)

@@ -19,7 +19,7 @@ from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .endpoints import Endpoint, bind
-from .tls import TlsFailed, server_stream
+from .stream import TlsFailed, server_stream
 
 _DRAIN = 5.0
 """Seconds that `close` gives running handlers to end."""

@@ -21,7 +21,11 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 from .address import SocketAddress, open_socket, resolve
 from .aio import AsyncClient
 from .client import CALL_TIMEOUT, CONNECT_TIMEOUT
-from .tls import Channel, ClientTls, TlsFailed, start_tls_async
+from .stream import TlsFailed
+from .tls import Channel, ClientStart, ClientTls
+
+_CHUNK = 1 << 16
+"""Bytes taken at once while TLS begins."""
 
 
 class _Stream(asyncio.Protocol):
@@ -135,7 +139,7 @@ class AsyncTcpClient(AsyncClient):
             async with asyncio.timeout(self._connect_timeout):
                 await self._loop.sock_connect(sock, to.address)
                 tls = self._tls
-                channel = None if tls is None else await start_tls_async(sock, tls, self._host, self._limits)
+                channel = None if tls is None else await _start_tls(sock, tls, self._host, self._limits)
             self._transport, self._stream = await self._loop.create_connection(
                 lambda: _Stream(self, self._limits, channel), sock=sock
             )
@@ -274,3 +278,20 @@ async def connect_tcp(
     )
     await client.connect()
     return client
+
+
+async def _start_tls(sock: socket.socket, tls: ClientTls, host: str, limits: Limits) -> Channel:
+    """As `tls.start_tls`, in an event loop."""
+    loop = asyncio.get_running_loop()
+    start = ClientStart(tls, host, limits)
+    await loop.sock_sendall(sock, start.probe)
+    while True:
+        data = await loop.sock_recv(sock, _CHUNK)
+        if not data:
+            raise TlsFailed("the server closed the connection instead of agreeing to TLS")
+        try:
+            channel = start.feed(data)
+        finally:
+            await loop.sock_sendall(sock, start.take())
+        if channel is not None:
+            return channel

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
@@ -21,8 +22,11 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import SocketAddress, open_socket, resolve
 from .client import CALL_TIMEOUT, CONNECT_TIMEOUT, Client
-from .tls import Channel, ClientTls, TlsFailed, start_tls
+from .stream import TlsFailed
 from .waker import Waker
+
+if TYPE_CHECKING:
+    from .tls import Channel, ClientTls
 
 _CHUNK = 1 << 16
 """Bytes taken at once: from 128 KiB on, glibc maps and unmaps fresh memory for each read, which costs 13 µs."""
@@ -58,7 +62,7 @@ class TcpClient(Client):
         source_ports: Iterable[int] = (),
         clock: Callable[[], float] = time.monotonic,
         serves: Dispatcher | None = None,
-        tls: ClientTls | None = None,
+        tls: "ClientTls | None" = None,
     ) -> None:
         self._host = host
         self._tls = tls
@@ -260,6 +264,8 @@ class TcpClient(Client):
         if self._tls is None:
             return 0
         assert self._sock is not None
+        from .tls import start_tls
+
         try:
             self._channel = start_tls(self._sock, self._tls, self._host, self._limits, self._connect_timeout)
         except TlsFailed:
@@ -344,7 +350,7 @@ def connect_tcp(
     policy: RetryPolicy = AT_LEAST_ONCE,
     source_ports: Iterable[int] = (),
     serves: Dispatcher | None = None,
-    tls: ClientTls | None = None,
+    tls: "ClientTls | None" = None,
 ) -> TcpClient:
     """A blocking client, connected to the server at `host` (name, IPv4 or IPv6 address) and `port`, over TCP.
 

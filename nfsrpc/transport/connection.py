@@ -2,15 +2,18 @@
 
 import logging
 import socket
-import ssl
 import time
 from collections import deque
+from typing import TYPE_CHECKING
 
 from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.rpc.errors import RecordError
 from nfsrpc.xdr import Limits
 
-from .tls import TlsFailed, server_stream
+from .stream import TlsFailed, server_stream
+
+if TYPE_CHECKING:
+    import ssl
 
 _log = logging.getLogger(__name__)
 _READ = 1 << 16
@@ -27,7 +30,7 @@ class Connection:
     `expects` is the loop's own note of the readiness it waits for.
     """
 
-    def __init__(self, sock: socket.socket, peer: Peer, limits: Limits, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, sock: socket.socket, peer: Peer, limits: Limits, tls: "ssl.SSLContext | None" = None) -> None:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -4,13 +4,12 @@ import errno
 import logging
 import selectors
 import socket
-import ssl
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfsrpc.rpc.dispatch import Peer, Reply
 from nfsrpc.rpc.later import Later
@@ -20,6 +19,9 @@ from .connection import Connection
 from .datagrams import Datagrams, datagrams
 from .endpoints import Endpoint
 from .unix import peer_uid
+
+if TYPE_CHECKING:
+    import ssl
 
 _log = logging.getLogger(__name__)
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -55,7 +57,7 @@ class Loop:
         turn: Turn,
         limits: Limits = DEFAULT_LIMITS,
         local: Sequence[socket.socket] = (),
-        tls: ssl.SSLContext | None = None,
+        tls: "ssl.SSLContext | None" = None,
     ) -> None:
         self._tls = tls
         self._turn = turn

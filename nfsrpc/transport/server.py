@@ -1,9 +1,9 @@
 """Serving programs: addresses, workers and a dispatcher put together."""
 
 import os
-import ssl
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from nfsrpc.auth import Authenticator, NoneAuthenticator, SysAuthenticator
 from nfsrpc.rpc.counters import Counters
@@ -16,6 +16,9 @@ from .inheritance import Inheritance
 from .loop import Loop, Turn
 from .master import Attendant, Plan
 from .workers import run
+
+if TYPE_CHECKING:
+    import ssl
 
 MakeBindings = Callable[[], Iterable[Binding]]
 """Makes what one worker serves, in that worker's own process: nothing opened there is shared by accident."""
@@ -42,7 +45,7 @@ class Server:
         limits: Limits = DEFAULT_LIMITS,
         flavors: Iterable[Authenticator] | None = None,
         inheritance: Inheritance | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: "ssl.SSLContext | None" = None,
     ) -> None:
         self._tls = tls
         self._inheritance = Inheritance() if inheritance is None else inheritance

@@ -6,7 +6,6 @@ somebody slips in behind the probe, in clear text, would otherwise be taken for 
 protected conversation: it ends the connection.
 """
 
-import asyncio
 import secrets
 import socket
 import ssl
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from struct import Struct, error
 
 from nfsrpc.protocols.rpc_msg import auth_stat
-from nfsrpc.rpc.errors import RpcError
 from nfsrpc.rpc.message import OpaqueAuth, auth_error, encode_call, success
 from nfsrpc.rpc.record import RecordReader, frame
 from nfsrpc.xdr import Limits
+
+from .stream import TlsFailed
 
 AUTH_TLS = 7
 ALPN = "sunrpc"
@@ -26,10 +26,6 @@ _CALL = Struct(">8I")
 _ANSWER = Struct(">5I8s")
 _PLAIN = 1 << 16
 _CHUNK = 1 << 16
-
-
-class TlsFailed(RpcError):
-    """No protected connection came about, or the one there was has been broken. Nothing was sent in clear text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,37 +161,6 @@ def start_tls(sock: socket.socket, tls: ClientTls, host: str, limits: Limits, ti
         sock.settimeout(0)
 
 
-async def start_tls_async(sock: socket.socket, tls: ClientTls, host: str, limits: Limits) -> Channel:
-    """As `start_tls`, in an event loop."""
-    loop = asyncio.get_running_loop()
-    start = ClientStart(tls, host, limits)
-    await loop.sock_sendall(sock, start.probe)
-    while True:
-        data = await loop.sock_recv(sock, _CHUNK)
-        if not data:
-            raise TlsFailed("the server closed the connection instead of agreeing to TLS")
-        try:
-            channel = start.feed(data)
-        finally:
-            await loop.sock_sendall(sock, start.take())
-        if channel is not None:
-            return channel
-
-
-class ClearStream(RecordReader):
-    """A server's end of one connection in clear text: bytes in, records out; parts of a reply in, bytes out.
-
-    AUTH_TLS is a flavour like any other that is not served.
-    """
-
-    tls = None
-    seal = staticmethod(frame)
-
-    def urgent(self) -> list[bytes]:
-        """Nothing."""
-        return []
-
-
 class ServerStream:
     """As `ClearStream`, of a server that takes a connection into TLS when its client asks for that."""
 
@@ -261,11 +226,6 @@ class ServerStream:
             self._urgent += frame([success(xid, OpaqueAuth(0, _TOKEN))])
             self._channel = Channel(self._context, server=True)
         return calls
-
-
-def server_stream(limits: Limits, context: ssl.SSLContext | None) -> ClearStream | ServerStream:
-    """The stream of a new connection; with a `context` TLS may be asked for."""
-    return ClearStream(limits) if context is None else ServerStream(limits, context)
 
 
 class ClientStart:

@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import shutil
 import stat
 import time
 from pathlib import Path
@@ -61,6 +60,8 @@ def claim_directory(volume: Path) -> bool:
 
 def clear_directory(volume: Path, made: bool) -> None:
     """Take back what was begun in a directory, and the directory itself if it was `made` for it."""
+    import shutil
+
     with os.scandir(volume) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
