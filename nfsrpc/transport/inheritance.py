@@ -12,6 +12,8 @@ _log = logging.getLogger(__name__)
 _VARIABLE = "NFSRPC_INHERITED"
 _FIRST_ACTIVATED = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+_PATIENCE = 1.0
+"""Seconds that a service manager whose socket is full has to make room."""
 
 
 class Inheritance:
@@ -124,13 +126,17 @@ def _activated(variables: MutableMapping[str, str]) -> list[socket.socket]:
 
 
 def notify(state: str) -> None:
-    """Tell the service manager, if there is one, as sd_notify(3) does; `state` as in ``READY=1``."""
+    """Tell the service manager, if there is one, as sd_notify(3) does; `state` as in ``READY=1``.
+
+    One that does not listen is given up after a moment, with a warning: nobody's calls wait for it.
+    """
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
     address = "\0" + path[1:] if path.startswith("@") else path
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(_PATIENCE)
             sock.sendto(state.encode(), address)
     except OSError as error:
-        _log.warning("the service manager at %s cannot be told %s: %s", path, state, error.strerror)
+        _log.warning("the service manager at %s cannot be told %s: %s", path, state, error.strerror or error)

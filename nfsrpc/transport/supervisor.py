@@ -58,8 +58,8 @@ class Supervisor(Master):
         self._restarts: list[tuple[float, int]] = []
         self._failures: Counter[int] = Counter()
         """Failed starts of each worker since its last good one."""
-        self._served = False
-        """Whether a whole generation has ever answered."""
+        self._complete: int | None = None
+        """The last generation all of which has answered."""
         self._hopeless: WorkersFailed | None = None
         self._lifeline, self._hold = os.pipe()
         self._kill_at: float | None = None
@@ -170,8 +170,9 @@ class Supervisor(Master):
         newest = [other for other in self._workers.values() if other.generation == self._generation]
         if len(newest) < self.plan.workers or not all(other.answers for other in newest):
             return
-        self._served = True
-        self._answering()
+        if self._complete != self._generation:
+            self._complete = self._generation
+            self._answering()
         self._signal(_HAND_OVER, [p for p, other in self._workers.items() if other.generation != self._generation])
 
     def _reap(self) -> None:
@@ -208,7 +209,7 @@ class Supervisor(Master):
             _log.error("nothing is reloaded: new workers cannot start: %s", reason)
             self._go_back(max(answering - {self._generation}))
             return True
-        if self._served and answering:
+        if self._complete is not None and answering:
             return False
         self._hopeless = WorkersFailed(f"workers cannot start, {_TRIES} tries each: {reason}")
         self._stop()

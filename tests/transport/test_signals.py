@@ -276,8 +276,33 @@ def test_readiness_is_told_to_the_service_manager(tmp_path, workers):
             server.send(signal.SIGHUP)
             assert manager.recv(100) == b"RELOADING=1"
             assert manager.recv(100).startswith(b"READY=1")
+            if workers > 1:  # one that is replaced is no news
+                with connect_tcp("127.0.0.1", server.port) as client:
+                    os.kill(int.from_bytes(FILEREADWRITE_2_client(client).READ(readargs(0, 0, 4))), signal.SIGKILL)
+                server.awaited(f"(?s)((set.*){{{2 * workers + 1}}})")
             server.send(signal.SIGTERM)
             assert manager.recv(100) == b"STOPPING=1"
+        finally:
+            server.end()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_service_manager_that_does_not_listen_holds_nobody_up(tmp_path, workers):
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+            others.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    others.sendto(b"WATCHDOG=1", path)
+        server = Process(tmp_path, workers, {"NOTIFY_SOCKET": path})
+        try:
+            server.awaited("(cannot be told READY=1)", "errors")
+            with connect_tcp("127.0.0.1", server.port) as client:
+                assert FILEREADWRITE_2_client(client).READ(readargs(1, 0, 4)) == b"first"
+            server.send(signal.SIGTERM)
+            assert server.process.wait(30) == 0
         finally:
             server.end()
 
