@@ -30,6 +30,7 @@ from nfsrpc.store.held import is_volume
 from nfsrpc.transport import Server
 from nfsrpc.transport.master import Attendant
 from nfsrpc.transport.reporter import Reporter, control_path, report
+from nfsrpc.transport.stream import BadCertificate
 from nfsrpc.transport.supervisor import WorkersFailed
 
 from .errors import Failure, printable
@@ -128,7 +129,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
     except OSError as error:
         raise Failure(_explained(error, host, port)) from None
-    except (MissingExtra, GssFailed, BadMapping, BadExports, TooManyExports, WorkersFailed) as error:
+    except (MissingExtra, GssFailed, BadMapping, BadCertificate, BadExports, TooManyExports, WorkersFailed) as error:
         raise Failure(str(error)) from None
 
 

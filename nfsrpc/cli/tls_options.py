@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import Failure
-
 if TYPE_CHECKING:
     from nfsrpc.transport.tls import ServerTls
 
@@ -21,7 +19,8 @@ def tls_options(command: Callable[..., None]) -> Callable[..., None]:
                   help="Whether callers may use TLS over TCP (the default with --tls-cert), or have to: then "
                   "only the portmapper and procedure 0 answer in clear text.")  # fmt: skip
     @click.option("--tls-cert", "certificate", type=_FILE, metavar="FILE", help="This host's certificate for "
-                  "RPC-with-TLS (PEM, intermediate ones behind it).")  # fmt: skip
+                  "RPC-with-TLS (PEM, intermediate ones behind it). SIGHUP reads it again, as the key and "
+                  "authorities.")  # fmt: skip
     @click.option("--tls-key", "key", type=_FILE, metavar="FILE", help="Its key, unless that is in the same file.")
     @click.option("--tls-ca", "authorities", type=_FILE, metavar="FILE", help="Mutual TLS: callers who use TLS must "
                   "show a certificate of one of these authorities.")  # fmt: skip
@@ -47,25 +46,6 @@ def _server_tls(
             if value is not None:
                 raise click.UsageError(f"{name} needs --tls-cert")
         return None
-    import ssl
+    from nfsrpc.transport.tls import ServerTls
 
-    from nfsrpc.transport.tls import ServerTls, server_context
-
-    files = certificate if key is None else f"{certificate}, {key}"
-    try:
-        context = server_context(certificate, key)
-    except ssl.SSLError as error:
-        raise Failure(f"--tls-cert: {files}: not a certificate and its key in PEM ({_reason(error)})") from None
-    except (OSError, ValueError) as error:
-        raise Failure(f"--tls-cert: {files}: {getattr(error, 'strerror', None) or error}") from None
-    if authorities is not None:
-        try:
-            context = server_context(certificate, key, authorities, mutual=True)
-        except (OSError, ValueError) as error:
-            raise Failure(f"--tls-ca: {authorities}: no certificate in PEM ({_reason(error)})") from None
-    return ServerTls(context, policy == "required")
-
-
-def _reason(error: Exception) -> str:
-    words = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-    return str(words).lower().replace("_", " ")
+    return ServerTls(certificate, key, authorities, policy == "required")

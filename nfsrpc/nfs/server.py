@@ -37,6 +37,8 @@ from .rmtab import Rmtab, Rmtabs
 from .security import SecurityOptions, authenticators
 
 if TYPE_CHECKING:
+    import ssl
+
     from nfsrpc.transport.tls import ServerTls
 
 _log = logging.getLogger(__name__)
@@ -108,11 +110,13 @@ class Served(NamedTuple):
 
 
 class NfsServer:
-    """Serves what `read` says: exports, which name stores by their paths. It is called again at every reload.
+    """Serves what `read` says: exports, which name stores by their paths. It is called again at every reload, as
+    are the files of `Options.tls`.
 
     Everything that can be wrong with exports, stores, address and port raises in
     `started`, before a call is taken: what `read` raises, `NotAVolume`, `VolumeInUse`, `CannotServe`, `PortInUse`,
-    or the OSError of the address. What flavours of authentication need raises at once: see `authenticators`.
+    `BadCertificate`, or the OSError of the address. What flavours of authentication need raises at once: see
+    `authenticators`.
     """
 
     def __init__(self, read: Callable[[], Sequence[ExportSpec]], options: Options) -> None:
@@ -162,6 +166,7 @@ class NfsServer:
         OSError, ValueError or RpcError: something is wrong with it, and everything stays as it was.
         """
         exports = list(self._read())
+        tls = self._tls()
         locks = self._locked(exports)
         try:
             ids = self._numbered(exports, locks)
@@ -177,6 +182,7 @@ class NfsServer:
             self._inheritance.keep(_lock_name(path), lock.fileno())
         if self._server is not None:
             self._server.flavors = tuple(flavors)
+            self._server.tls = tls
 
     def _locked(self, exports: Iterable[ExportSpec]) -> dict[str, Held]:
         """The lock of every volume that is exported: those held already, and new ones."""
@@ -258,8 +264,12 @@ class NfsServer:
             self._options.workers,
             flavors=self._flavors,
             inheritance=self._inheritance,
-            tls=None if self._options.tls is None else self._options.tls.context,
+            tls=self._tls(),
         )
+
+    def _tls(self) -> "ssl.SSLContext | None":
+        """With what connections may be protected, as the files say now; ValueError: they cannot be used."""
+        return None if self._options.tls is None else self._options.tls.context()
 
     def _register(self, stack: ExitStack, server: Server) -> tuple[Port111, str]:
         registration = Registration(_lines(server.ports[0]))

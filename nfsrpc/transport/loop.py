@@ -47,8 +47,8 @@ Turn = Callable[[Sequence[tuple[bytes, Peer]]], list[Reply]]
 class Loop:
     """Serves endpoints until `stop`; `turn` is `Dispatcher.turn` or anything of its shape.
 
-    `local` are listening UNIX sockets to serve as well. The loop owns the
-    connections it accepts, not the endpoints' sockets.
+    `local` are listening UNIX sockets to serve as well. `tls` is asked at each new connection with what it may
+    be protected. The loop owns the connections it accepts, not the endpoints' sockets.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Loop:
         turn: Turn,
         limits: Limits = DEFAULT_LIMITS,
         local: Sequence[socket.socket] = (),
-        tls: "ssl.SSLContext | None" = None,
+        tls: "Callable[[], ssl.SSLContext | None]" = lambda: None,
     ) -> None:
         self._tls = tls
         self._turn = turn
@@ -239,7 +239,7 @@ class Loop:
             self._close(next(other for other in self._connections if other.peer.host == peer.host))
         elif len(self._connections) >= self._limits.connections:
             self._close(next(iter(self._connections)))
-        connection = Connection(sock, peer, self._limits, self._tls)
+        connection = Connection(sock, peer, self._limits, self._tls())
         self._connections[connection] = time.monotonic()
         self._per_host[peer.host] += 1
         self._expect(connection, _READ)

@@ -47,7 +47,8 @@ class Server:
         inheritance: Inheritance | None = None,
         tls: "ssl.SSLContext | None" = None,
     ) -> None:
-        self._tls = tls
+        self.tls = tls
+        """With what connections may be protected; another context is for connections that are made from then on."""
         self._inheritance = Inheritance() if inheritance is None else inheritance
         self.succeeded = False
         """Whether `run` ended because a successor serves on."""
@@ -98,7 +99,7 @@ class Server:
             [mine for endpoints in self._endpoints for mine in _share(endpoints, worker, self._workers)],
             turn,
             self._limits,
-            tls=self._tls,
+            tls=lambda: self.tls,
         )
 
     def loop(self, worker: int = 0) -> Loop:

@@ -16,6 +16,10 @@ class TlsFailed(RpcError):
     """No protected connection came about, or the one there was has been broken. Nothing was sent in clear text."""
 
 
+class BadCertificate(ValueError):
+    """A file with a certificate or a key cannot be used; the text says which, and why."""
+
+
 class ClearStream(RecordReader):
     """A server's end of one connection in clear text: bytes in, records out; parts of a reply in, bytes out.
 

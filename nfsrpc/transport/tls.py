@@ -17,7 +17,7 @@ from nfsrpc.rpc.message import OpaqueAuth, auth_error, encode_call, success
 from nfsrpc.rpc.record import RecordReader, frame
 from nfsrpc.xdr import Limits
 
-from .stream import TlsFailed
+from .stream import BadCertificate, TlsFailed
 
 AUTH_TLS = 7
 ALPN = "sunrpc"
@@ -48,10 +48,37 @@ class ClientTls:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """What a server does about TLS: `context` (see `server_context`) is offered, or `required` for its programs."""
+    """What a server does about TLS: it offers it, or it is `required` for its programs.
 
-    context: ssl.SSLContext
+    `certificate`, `key` and `authorities` are paths of PEM files, as for `server_context`; with `authorities`
+    whoever uses TLS must show a certificate of theirs.
+    """
+
+    certificate: str
+    key: str | None = None
+    authorities: str | None = None
     required: bool = False
+
+    def context(self) -> ssl.SSLContext:
+        """What the files say now. `BadCertificate`: they cannot be used."""
+        own = self.certificate if self.key is None else f"{self.certificate}, {self.key}"
+        try:
+            context = server_context(self.certificate, self.key)
+        except ssl.SSLError as error:
+            raise BadCertificate(f"{own}: not a certificate and its key in PEM ({_reason(error)})") from None
+        except (OSError, ValueError) as error:
+            raise BadCertificate(f"{own}: {_reason(error)}") from None
+        if self.authorities is None:
+            return context
+        try:
+            return server_context(self.certificate, self.key, self.authorities, mutual=True)
+        except OSError as error:
+            raise BadCertificate(f"{self.authorities}: no certificate in PEM ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    words = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return str(words).lower().replace("_", " ")
 
 
 def client_context(

@@ -1,5 +1,9 @@
 """nfsrpc serve with a certificate: who gets in, and one clear line for each mistake."""
 
+import os
+import select
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,9 +19,10 @@ from nfsrpc.protocols import mount
 from nfsrpc.rpc.errors import AuthRefused, RpcError
 from nfsrpc.rpc.retry import MAYBE
 from nfsrpc.store.volume import make_volume
+from nfsrpc.testing.served import Served
 from nfsrpc.transport import connect_tcp, connect_udp
 from nfsrpc.transport.client import Client
-from nfsrpc.transport.tls import ClientTls, client_context
+from nfsrpc.transport.tls import ClientTls, TlsFailed, client_context
 
 TOOWEAK = 5
 
@@ -86,6 +91,43 @@ def test_mutual_tls_wants_a_certificate(serve: Callable[..., int], keys: Path) -
         exports(connect_tcp("127.0.0.1", port, tls=tls(keys), policy=MAYBE))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_reads_certificates_again(tmp_path: Path, keys: Path, workers: int) -> None:
+    """New connections get the renewed one; files that are no good leave the old ones in force, and one line says so."""
+    renewed, used = tmp_path / "renewed", tmp_path / "used"
+    renewed.mkdir()
+    make_certificates(renewed)
+    shutil.copytree(keys, used)
+    files = ("--tls-cert", str(used / "server.pem"), "--tls-key", str(used / "server.key"))
+    with Served(tmp_path, *files, "--tls", "required", "--workers", str(workers)) as server:
+
+        def trusted_by(authority: Path) -> bool:
+            try:
+                return exports(connect_tcp(*server.address, tls=tls(authority), policy=MAYBE))
+            except TlsFailed:
+                return False
+
+        assert trusted_by(keys)
+        shutil.copy(renewed / "server.pem", used)
+        os.kill(server.pid, signal.SIGHUP)
+        mistake = "not a certificate and its key in PEM (key values mismatch)"
+        awaited(lambda: f"nothing is reloaded: {files[1]}, {files[3]}: {mistake}\n" in server.log.read_text())
+        assert trusted_by(keys)
+        assert not trusted_by(renewed)
+        shutil.copy(renewed / "server.key", used)
+        os.kill(server.pid, signal.SIGHUP)
+        awaited(lambda: trusted_by(renewed) and not trusted_by(keys))
+        assert server.log.read_text().count("nothing is reloaded") == 1
+
+
+def awaited(true: Callable[[], bool]) -> None:
+    for _ in range(1500):
+        if true():
+            return
+        select.select([], [], [], 0.02)
+    raise AssertionError("not in time")
+
+
 def test_mistakes(tmp_path: Path, keys: Path) -> None:
     def refused(*options: object) -> tuple[int, str]:
         result = CliRunner().invoke(main, ["serve", str(tmp_path), *map(str, options)])
@@ -98,7 +140,7 @@ def test_mistakes(tmp_path: Path, keys: Path) -> None:
     code, line = refused("--tls-cert", certificate, "--tls-key", keys / "client.key")
     files = f"{certificate}, {keys / 'client.key'}"
     assert code == 1
-    assert line == f"nfsrpc: --tls-cert: {files}: not a certificate and its key in PEM (key values mismatch)"
-    assert refused("--tls-cert", text)[1].startswith(f"nfsrpc: --tls-cert: {text}: not a certificate and its key")
+    assert line == f"nfsrpc: {files}: not a certificate and its key in PEM (key values mismatch)"
+    assert refused("--tls-cert", text)[1].startswith(f"nfsrpc: {text}: not a certificate and its key")
     code, line = refused("--tls-cert", certificate, "--tls-key", key, "--tls-ca", text)
-    assert (code, line.partition(" (")[0]) == (1, f"nfsrpc: --tls-ca: {text}: no certificate in PEM")
+    assert (code, line.partition(" (")[0]) == (1, f"nfsrpc: {text}: no certificate in PEM")
