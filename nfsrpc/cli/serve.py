@@ -68,6 +68,8 @@ _ANY = ("0.0.0.0", "::")
 @tls_options
 @click.option("--portmap/--no-portmap", default=True, help="Take port 111 too, or register with the portmapper "
               "that has it.")  # fmt: skip
+@click.option("--indirect", is_flag=True, help="Let the portmapper call services of this machine for others (CALLIT, "
+              "BCAST, INDIRECT), some times a second: then broadcasts find them.")  # fmt: skip
 @click.option("--metrics", type=click.IntRange(0, 65535), metavar="PORT", help="Answer Prometheus on this port of "
               "127.0.0.1.")  # fmt: skip
 @click.option("--control", type=click.Path(path_type=Path), metavar="PATH", help="Where `nfsrpc nfsstat` finds this "
@@ -88,6 +90,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     keyserv: str,
     shorthand: bool,
     portmap: bool,
+    indirect: bool,
     metrics: int | None,
     control: Path | None,
     ready_file: str | None,
@@ -113,7 +116,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
     try:
         read = _exports(volumes, mount_paths, flags, exports_file)
         known = SecurityOptions(public_keys, keyserv, id_map, shorthand)
-        options = Options(host, port, workers, portmap, known, tls, state, shared)
+        options = Options(host, port, workers, portmap, known, tls, state, shared, indirect)
         with (
             _ended_by_signals(),
             (nfs := NfsServer(read, options)).started() as (server, place),

@@ -14,6 +14,8 @@ from nfsrpc.auth import Authenticator
 from nfsrpc.portmap.client import PORT as PORTMAP_PORT
 from nfsrpc.portmap.client import Registration
 from nfsrpc.portmap.entry import Registered, Transport
+from nfsrpc.portmap.forward import Forwarder
+from nfsrpc.portmap.networks import in_group
 from nfsrpc.portmap.own import own_entries
 from nfsrpc.portmap.registry import Registry
 from nfsrpc.portmap.service import Mapper
@@ -82,6 +84,7 @@ class Options:
 
     `state`: where what is to be known of plain directories is kept; None: the usual place.
     `shared`: beside other servers that have the same volumes, if they are started so, too.
+    `indirect`: the portmapper makes calls for others, so that who broadcasts finds what is served here.
     """
 
     host: str = "127.0.0.1"
@@ -92,6 +95,7 @@ class Options:
     tls: "ServerTls | None" = None
     state: Path | None = None
     shared: bool = False
+    indirect: bool = False
 
 
 class Served(NamedTuple):
@@ -158,6 +162,8 @@ class NfsServer:
             if port111 is Port111.TAKEN:
                 port111, reason = self._register(stack, server)
             self._fill_registry(server)
+            if self._options.indirect:
+                stack.enter_context(in_group())
             yield server, Place(self._options.host, server.ports[0], port111, reason)
 
     def reload(self) -> None:
@@ -307,7 +313,7 @@ class NfsServer:
             *self._protected(
                 [nfs2.binding(exports), *mount_program.bindings(exports, rmtabs), *rquota.bindings(exports)]
             ),
-            *Mapper(self._registry, self._statistics).bindings(),
+            *Mapper(self._registry, self._statistics, Forwarder() if self._options.indirect else None).bindings(),
         ]
 
     def _protected(self, bindings: Iterable[Binding]) -> Iterable[Binding]:

@@ -1,16 +1,24 @@
-"""Who serves a program on the networks we are on: one question to all, several answers (RFC 1833 §3.1, CALLIT)."""
+"""Who serves a program on the networks we are on: one question to all, several answers (RFC 1833 §2.2.1, §3.1).
 
+Over IPv4 it is broadcast as version 2's CALLIT, which every portmapper knows; over IPv6 it goes to the
+multicast group of rpcbind, as version 3's.
+"""
+
+import errno
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
 from nfsrpc.protocols import portmap as pm
-from nfsrpc.rpc.calls import CallTable
+from nfsrpc.protocols import rpcb_prot as rb
+from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.rpc.message import decode_reply, reply_xid
 from nfsrpc.rpc.retry import AT_LEAST_ONCE, RetryPolicy
@@ -19,10 +27,8 @@ from nfsrpc.transport.ping import null_procedure
 from nfsrpc.xdr import DEFAULT_LIMITS, Procedure, XdrError, decode
 
 from .client import PORT
-
-EVERYWHERE = ("255.255.255.255",)
-"""The limited broadcast address: every machine on the networks that this one is attached to."""
-_CALLIT = pm.PMAP_PROG_2_service.procedures[pm.PMAPPROC_CALLIT]
+from .networks import everywhere
+from .uaddr import from_uaddr
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,29 @@ class Found:
     result: Any
 
 
+class _Way(NamedTuple):
+    """How portmappers of one family of addresses are asked to make a call, and what their answer says."""
+
+    procedure: Procedure
+    ask: Callable[[int, int, int, bytes], Any]
+    told: Callable[[Any], tuple[int, bytes]]
+    """The port of the service and its encoded result; ValueError if there is none."""
+
+
+_WAYS: Mapping[int, _Way] = MappingProxyType({
+    socket.AF_INET: _Way(
+        pm.PMAP_PROG_2_service.procedures[pm.PMAPPROC_CALLIT],
+        pm.call_args,
+        lambda answer: (answer.port, answer.res),
+    ),
+    socket.AF_INET6: _Way(
+        rb.RPCBPROG_3_service.procedures[rb.RPCBPROC_CALLIT],
+        rb.rpcb_rmtcallargs,
+        lambda answer: (from_uaddr(answer.addr.decode("ascii", "replace")).port, answer.results),
+    ),
+})
+
+
 def discover(
     program: int,
     version: int,
@@ -41,7 +70,7 @@ def discover(
     procedure: Procedure | None = None,
     args: tuple[Any, ...] = (),
     timeout: float = 3.0,
-    addresses: Iterable[str] = EVERYWHERE,
+    addresses: Iterable[str] | None = None,
     port: int = PORT,
     credential: Credential | None = None,
     policy: RetryPolicy = AT_LEAST_ONCE,
@@ -49,69 +78,116 @@ def discover(
 ) -> Iterator[Found]:
     """Ask all portmappers at `addresses` to call `procedure` (procedure 0 unless given); yields each host once.
 
-    Ends after `timeout` seconds: nobody knows how many answers there are. Where a call fails
-    nobody answers. What is no answer to this question is passed over. Most portmappers of today do not
-    forward calls unless told to. OSError: the question cannot be sent anywhere.
+    Without `addresses` every network that this machine is attached to is asked, over IPv4 and IPv6; a machine that
+    answers over both is found at both of its addresses. Ends after `timeout` seconds: nobody knows how many answers
+    there are. Where a call fails nobody answers. What is no answer to this question is passed over. Most portmappers
+    of today do not forward calls unless told to. OSError: the question cannot be sent anywhere.
     """
     target = null_procedure(program, version) if procedure is None else procedure
     parts: list[bytes] = []
     target.encode_args(args, parts)
-    arguments = pm.call_args(target.program, target.version, target.number, b"".join(parts))
+    words = (target.program, target.version, target.number, b"".join(parts))
     session = (NoneCredential() if credential is None else credential).session("")
     table = CallTable(policy)
     deadline = clock() + timeout
-    call = table.open(_CALLIT, (arguments,), session.begin, now=clock(), deadline=deadline)
-    seen: set[str] = set()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        sock.setblocking(False)
+    with ExitStack() as stack:
+        questions = []
+        for family, places in _places(everywhere() if addresses is None else addresses, port).items():
+            way = _WAYS[family]
+            call = table.open(way.procedure, (way.ask(*words),), session.begin, now=clock(), deadline=deadline)
+            questions.append(_Question(stack.enter_context(_socket(family)), places, way, call, target))
         while (now := clock()) < deadline:
-            for due in table.due(now):
-                _send_to_all(sock, due.message, addresses, port)
+            due = table.due(now)
+            _send_to_all([question for question in questions if question.call in due])
             wait = min(table.next_time() or deadline, deadline) - clock()
-            if not select.select([sock], [], [], max(0.0, wait))[0]:
-                continue
-            for message, host in _received(sock):
-                if host in seen or reply_xid(message) != call.xid:
-                    continue
-                found = _found(message, host, target)
-                if found is not None:
-                    seen.add(host)
-                    yield found
+            for question in select.select(questions, [], [], max(0.0, wait))[0]:
+                yield from question.answers()
 
 
-def _send_to_all(sock: socket.socket, message: bytes, addresses: Iterable[str], port: int) -> None:
-    """Send to every address; OSError if it can be sent to none."""
-    trouble: OSError | None = None
-    sent = False
+def _places(addresses: Iterable[str], port: int) -> dict[int, list[Any]]:
+    """Socket addresses by their family. OSError for one that is none."""
+    places: dict[int, list[Any]] = {}
     for address in addresses:
+        family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
+        places.setdefault(family, []).append(place)
+    if not places:
+        raise OSError(errno.ENETUNREACH, "this machine is on no network that has broadcasts")
+    return places
+
+
+def _socket(family: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    sock.setblocking(False)
+    return sock
+
+
+class _Question:
+    """What is asked over one family of addresses, and who has answered."""
+
+    def __init__(
+        self, sock: socket.socket, places: list[Any], way: _Way, call: PendingCall, target: Procedure
+    ) -> None:
+        self.call = call
+        self._sock = sock
+        self._places = places
+        self._way = way
+        self._target = target
+        self._seen: set[str] = set()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def send(self) -> OSError | None:
+        """Send to every place; the trouble if it can be sent to none."""
+        trouble: OSError | None = None
+        sent = False
+        for place in self._places:
+            try:
+                self._sock.sendto(self.call.message, place)
+                sent = True
+            except OSError as error:
+                trouble = error
+        return None if sent else trouble
+
+    def answers(self) -> Iterator[Found]:
+        """What has come, each host once."""
+        for message, host in self._received():
+            if host in self._seen or reply_xid(message) != self.call.xid:
+                continue
+            found = self._found(message, host)
+            if found is not None:
+                self._seen.add(host)
+                yield found
+
+    def _received(self) -> Iterator[tuple[bytes, str]]:
         try:
-            sock.sendto(message, (address, port))
-            sent = True
-        except OSError as error:
-            trouble = error
-    if trouble is not None and not sent:
-        raise trouble
+            while True:
+                message, place = self._sock.recvfrom(MAX_DATAGRAM)
+                # A link-local address means nothing without its interface.
+                yield message, socket.getnameinfo(place, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+        except BlockingIOError:
+            return
+        except OSError:  # an ICMP error that an earlier question brought
+            return
+
+    def _found(self, message: bytes, host: str) -> Found | None:
+        target = self._target
+        try:
+            header = decode_reply(message)
+            port, encoded = self._way.told(decode(self._way.procedure.decode_result, message[header.body :]))
+            result, end = target.decode_result(encoded, 0, DEFAULT_LIMITS)
+        except (RpcError, XdrError, ValueError):
+            return None
+        if end != len(encoded) or not 0 < port < 65536:
+            return None
+        return Found(host, port, result)
 
 
-def _received(sock: socket.socket) -> Iterator[tuple[bytes, str]]:
-    try:
-        while True:
-            message, (host, _) = sock.recvfrom(MAX_DATAGRAM)
-            yield message, host
-    except BlockingIOError:
-        return
-    except OSError:  # an ICMP error that an earlier question brought
-        return
-
-
-def _found(message: bytes, host: str, target: Procedure) -> Found | None:
-    try:
-        header = decode_reply(message)
-        answer = decode(pm.decode_call_result, message[header.body :])
-        result, end = target.decode_result(answer.res, 0, DEFAULT_LIMITS)
-    except (RpcError, XdrError):
-        return None
-    if end != len(answer.res) or not 0 < answer.port < 65536:
-        return None
-    return Found(host, answer.port, result)
+def _send_to_all(questions: Iterable[_Question]) -> None:
+    """OSError if a question can be sent nowhere at all."""
+    troubles = [question.send() for question in questions]
+    failures = [trouble for trouble in troubles if trouble is not None]
+    if failures and len(failures) == len(troubles):
+        raise failures[0]

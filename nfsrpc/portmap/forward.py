@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nfsrpc.protocols.portmap import PMAP_PROG
 from nfsrpc.rpc.allowance import Allowance
@@ -13,10 +13,15 @@ from nfsrpc.xdr import Limits, Procedure
 
 from .uaddr import from_uaddr
 
-TIME = 0.25
-"""Seconds that a forwarded call may take: for as long the worker does nothing else."""
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+TIME = 1.0
+"""Seconds that a forwarded call may take."""
 RATE = 8.0
 """Forwarded calls a second, over all callers of one worker."""
+_THREADS = 8
+"""Calls under way at once: as many as may begin in the time that one may take."""
 _MAX_ANSWER = 1400
 """Bytes of the longest result passed on: one packet, so that nobody is flooded with what others asked for."""
 
@@ -47,14 +52,26 @@ def _decode_args(data: bytes, pos: int, limits: Limits) -> tuple[tuple[bytes], i
 
 
 class Forwarder:
-    """Calls local services over UDP with AUTH_NONE: a stranger's call gets no identity on the way."""
+    """Calls local services over UDP with AUTH_NONE: a stranger's call gets no identity on the way.
+
+    It does so in threads: nobody else waits for that service, which may be served by this very process.
+    """
 
     def __init__(self, rate: float = RATE, clock: Callable[[], float] = time.monotonic) -> None:
         self._allowance = Allowance(rate, clock)
+        self._threads: ThreadPoolExecutor | None = None
 
     def permits(self, target: Target) -> bool:
         """Whether `target` may be called now: never the portmapper itself, and not too often."""
         return target.program != PMAP_PROG and self._allowance.spend()
+
+    def start(self, work: Callable[[], Any]) -> "Future[Any]":
+        """What `work`, which makes a `call`, returns or raises will be there."""
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = ThreadPoolExecutor(_THREADS, "forward")
+        return self._threads.submit(work)
 
     def call(self, target: Target, address: str) -> bytes:
         """The encoded result of `target`, called at the universal `address`. Raises what the call raises."""

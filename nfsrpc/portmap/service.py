@@ -2,12 +2,14 @@
 
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, NoReturn
 
 from nfsrpc.protocols import portmap as pm
 from nfsrpc.protocols import rpcb_prot as rb
 from nfsrpc.rpc.allowance import LISTS, Allowance
-from nfsrpc.rpc.dispatch import Binding, Call, Drop
+from nfsrpc.rpc.dispatch import Binding, Call, Drop, postponed
 from nfsrpc.rpc.errors import RemoteSystemError, RpcError
 from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import XdrError
@@ -88,17 +90,37 @@ class Mapper:
         """The entries of one program version, over every transport."""
         return [entry for entry in self.entries() if entry[:2] == (program, version)]
 
-    def forward(self, target: Target, peer: Peer) -> tuple[Service, bytes]:
-        """Call `target` for a caller; its entry and encoded result. `Drop` without a forwarder, or where it may not be.
+    def forward(
+        self, target: Target, call: Call, answer: Callable[[Service, bytes], Any], failure: type[Exception]
+    ) -> NoReturn:
+        """Call `target` for a caller: raises `Postponed`, and the reply is what `answer` makes of entry and result.
 
-        RpcError: what became of the call.
+        `Drop` without a forwarder, or where it may not be; `failure` if the call fails.
         """
-        if self._forwarder is None or not self._forwarder.permits(target):
+        forwarder = self._forwarder
+        if forwarder is None or not forwarder.permits(target):
             raise Drop
-        entry = self._registry.find(target.program, target.version, "udp6" if peer.netid.endswith("6") else "udp")
+        entry = self._registry.find(target.program, target.version, "udp6" if _speaks_ipv6(call.peer) else "udp")
         if entry is None:
             raise Drop
-        return entry, self._forwarder.call(target, entry.address)
+
+        def work() -> Any:
+            try:
+                return answer(entry, forwarder.call(target, entry.address))
+            except (RpcError, XdrError, OSError):
+                raise failure from None
+
+        raise postponed(call, forwarder.start(work))
+
+
+def _speaks_ipv6(peer: Peer) -> bool:
+    """Not so the callers of IPv4 that a socket for both takes."""
+    return ":" in peer.host and not peer.host.startswith("::ffff:")
+
+
+def _netid(peer: Peer) -> str:
+    """By what transport the caller came, as the registry names them."""
+    return peer.netid if _speaks_ipv6(peer) else peer.netid.removesuffix("6")
 
 
 def _owner(call: Call) -> str:
@@ -114,10 +136,13 @@ def _reachable(entry: Service, peer: Peer) -> bytes:
     place = from_uaddr(entry.address)
     if not place.is_wildcard:
         return entry.address.encode()
-    family = socket.AF_INET6 if ":" in peer.host and not peer.host.startswith("::ffff:") else socket.AF_INET
-    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((peer.host.removeprefix("::ffff:"), peer.port or 9))  # sends nothing
-        return to_uaddr(probe.getsockname()[0].partition("%")[0], place.port).encode()
+    with suppress(OSError):
+        family, kind, _, _, address = socket.getaddrinfo(
+            peer.host.removeprefix("::ffff:"), peer.port or 9, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(address)  # sends nothing
+            return to_uaddr(probe.getsockname()[0].partition("%")[0], place.port).encode()
     return entry.address.encode()
 
 
@@ -168,12 +193,12 @@ class PortMapper(pm.PMAP_PROG_2_service):
     def PMAPPROC_CALLIT(self, arg: pm.call_args, call: Call) -> pm.call_result:
         """Call a local service; only its success is answered (RFC 1833 §3.1)."""
         self._count.called(0, 5)
-        target = Target(arg.prog, arg.vers, arg.proc, arg.args)
-        try:
-            entry, result = self._mapper.forward(target, call.peer)
-        except (RpcError, XdrError):
-            raise Drop from None
-        return pm.call_result(port_of(entry, ("udp", "udp6")), result)
+        self._mapper.forward(
+            Target(arg.prog, arg.vers, arg.proc, arg.args),
+            call,
+            lambda entry, result: pm.call_result(port_of(entry, ("udp", "udp6")), result),
+            Drop,
+        )
 
 
 class _RpcBind:
@@ -205,7 +230,7 @@ class _RpcBind:
     def RPCBPROC_GETADDR(self, arg: rb.rpcb, call: Call) -> bytes:
         """The address over the transport that the call came by (RFC 1833 §2.2.1); empty if there is none."""
         self._count.called(self._index, 3)
-        entry = self._mapper.find(self._index, arg.r_prog, arg.r_vers, call.peer.netid, exactly=False)
+        entry = self._mapper.find(self._index, arg.r_prog, arg.r_vers, _netid(call.peer), exactly=False)
         return b"" if entry is None else _reachable(entry, call.peer)
 
     def RPCBPROC_DUMP(self, call: Call) -> rb.rpcblist | None:
@@ -240,15 +265,13 @@ class _RpcBind:
         except ValueError:
             return b""
 
-    def _forwarded(self, arg: rb.rpcb_rmtcallargs, call: Call) -> rb.rpcb_rmtcallres:
-        entry, result = self._mapper.forward(Target(arg.prog, arg.vers, arg.proc, arg.args), call.peer)
-        return rb.rpcb_rmtcallres(_reachable(entry, call.peer), result)
-
-    def _if_successful(self, arg: rb.rpcb_rmtcallargs, call: Call) -> rb.rpcb_rmtcallres:
-        try:
-            return self._forwarded(arg, call)
-        except (RpcError, XdrError):
-            raise Drop from None
+    def _forward(self, arg: rb.rpcb_rmtcallargs, call: Call, failure: type[Exception]) -> NoReturn:
+        self._mapper.forward(
+            Target(arg.prog, arg.vers, arg.proc, arg.args),
+            call,
+            lambda entry, result: rb.rpcb_rmtcallres(_reachable(entry, call.peer), result),
+            failure,
+        )
 
 
 class RpcBind3(_RpcBind, rb.RPCBPROG_3_service):
@@ -259,7 +282,7 @@ class RpcBind3(_RpcBind, rb.RPCBPROG_3_service):
     def RPCBPROC_CALLIT(self, arg: rb.rpcb_rmtcallargs, call: Call) -> rb.rpcb_rmtcallres:
         """Call a local service; only its success is answered."""
         self._count.called(self._index, 5)
-        return self._if_successful(arg, call)
+        self._forward(arg, call, Drop)
 
 
 class RpcBind4(_RpcBind, rb.RPCBPROG_4_service):
@@ -270,21 +293,18 @@ class RpcBind4(_RpcBind, rb.RPCBPROG_4_service):
     def RPCBPROC_BCAST(self, arg: rb.rpcb_rmtcallargs, call: Call) -> rb.rpcb_rmtcallres:
         """Call a local service; only its success is answered."""
         self._count.called(self._index, 5)
-        return self._if_successful(arg, call)
+        self._forward(arg, call, Drop)
 
     def RPCBPROC_GETVERSADDR(self, arg: rb.rpcb, call: Call) -> bytes:
         """As GETADDR, of exactly this version."""
         self._count.called(self._index, 9)
-        entry = self._mapper.find(self._index, arg.r_prog, arg.r_vers, call.peer.netid, exactly=True)
+        entry = self._mapper.find(self._index, arg.r_prog, arg.r_vers, _netid(call.peer), exactly=True)
         return b"" if entry is None else _reachable(entry, call.peer)
 
     def RPCBPROC_INDIRECT(self, arg: rb.rpcb_rmtcallargs, call: Call) -> rb.rpcb_rmtcallres:
         """Call a local service; its failure is answered too."""
         self._count.called(self._index, 10)
-        try:
-            return self._forwarded(arg, call)
-        except (RpcError, XdrError):
-            raise RemoteSystemError from None
+        self._forward(arg, call, RemoteSystemError)
 
     def RPCBPROC_GETADDRLIST(self, arg: rb.rpcb, call: Call) -> rb.rpcb_entry_list | None:
         """Every way to reach a program version."""

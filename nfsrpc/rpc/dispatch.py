@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, XdrError
@@ -25,13 +25,16 @@ from .errors import (
     RpcError,
 )
 from .history import Full, History, Kept, Lost, UnderWay
-from .later import Postponed
+from .later import Later, Postponed
 from .logs import log_refusal
 from .message import CallHeader, Refusal, Rejected, accepted, auth_error, decode_call, program_mismatch, success
 from .recent import RecentReplies
 from .security import Accept, Peer, ServerFlavor
 from .service import Binding, Call, Drop, Encoded, Reply, Service, Target, at_most_once, called, replay_key
 from .work import Work
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = [
     "Binding",
@@ -43,6 +46,7 @@ __all__ = [
     "Reply",
     "Service",
     "at_most_once",
+    "postponed",
     "replay_key",
 ]
 
@@ -256,6 +260,8 @@ class Dispatcher:
     def _answer(self, call: Call) -> Reply:
         try:
             return _succeeded(call, self._result(call, call.target.handler(*self._arguments(call), call)))
+        except Postponed as postponed:
+            return postponed.later
         except OSError as failure:
             return self._failed(call, failure)
         except Exception as error:
@@ -291,6 +297,26 @@ class Dispatcher:
             return _succeeded(call, self._result(call, make(call.target.procedure, failure)))
         except Drop:
             return None
+
+
+def postponed(call: Call, result: "Future[Any]") -> Postponed:
+    """What a handler raises that has its result made elsewhere: the reply of `call` is sent when `result` is there.
+
+    For services without a store and without a history. What `result` raises is what a handler would.
+    """
+    later = Later()
+
+    def give(done: "Future[Any]") -> None:
+        try:
+            parts: list[bytes] = []
+            call.target.procedure.encode_result(done.result(), parts)
+            reply: list[bytes] | None = _succeeded(call, parts)
+        except Exception as error:
+            reply = _error_reply(call, error)
+        later.give(reply)
+
+    result.add_done_callback(give)
+    return Postponed(later)
 
 
 def _named(call: Call) -> tuple[str, Peer]:

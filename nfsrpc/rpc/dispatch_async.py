@@ -52,6 +52,8 @@ class AsyncDispatcher(Dispatcher):
             return None
         except Lost:
             kept = Kept(accept_stat.SYSTEM_ERR, b"")
+        except Postponed:
+            raise
         except Exception as error:
             return self._fail(call, error)
         if kept.stat == accept_stat.SUCCESS:

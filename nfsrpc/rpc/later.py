@@ -38,7 +38,7 @@ class Later:
 
 
 class Postponed(Exception):
-    """Raised by the server half of a flavour that answers a call itself, later."""
+    """Raised by who answers later: the server half of a flavour, or a handler (`nfsrpc.rpc.dispatch.postponed`)."""
 
     def __init__(self, later: Later) -> None:
         super().__init__("later")

@@ -26,11 +26,22 @@ class SocketAddress(NamedTuple):
     def as_peer(self, protocol: str) -> Peer:
         """This address as the other end of an association over `protocol`, udp or tcp."""
         suffix = "6" if self.family == socket.AF_INET6 else ""
-        return Peer(str(self.address[0]), int(self.address[1]), protocol + suffix)
+        return Peer(numeric_host(self.address), int(self.address[1]), protocol + suffix)
 
     def __str__(self) -> str:
         host, port = self.address[:2]
         return f"[{host}]:{port}" if self.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def numeric_host(address: tuple[Any, ...]) -> str:
+    """The host of a socket address, as text; a link-local one of IPv6 means nothing without its interface."""
+    scope = address[3] if len(address) == 4 else 0
+    if not scope:
+        return str(address[0])
+    try:
+        return f"{address[0]}%{socket.if_indextoname(scope)}"
+    except OSError:  # the interface has gone
+        return f"{address[0]}%{scope}"
 
 
 def resolve(host: str, port: int, kind: socket.SocketKind) -> list[SocketAddress]:

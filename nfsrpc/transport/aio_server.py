@@ -18,6 +18,7 @@ from nfsrpc.rpc.errors import RecordError
 from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
+from .address import numeric_host
 from .endpoints import Endpoint, bind
 from .stream import TlsFailed, server_stream
 
@@ -130,7 +131,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     async def _answer(self, data: bytes, address: Any) -> None:
         try:
-            peer = Peer(str(address[0]), int(address[1]), "udp6" if len(address) == 4 else "udp")
+            peer = Peer(numeric_host(address), int(address[1]), "udp6" if len(address) == 4 else "udp")
             reply = await self._server.dispatcher.answer(data, peer)
             if reply is not None:
                 self._transport.sendto(b"".join(reply), address)
@@ -152,7 +153,7 @@ class _Stream(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport: asyncio.Transport = transport
         address = transport.get_extra_info("peername")
-        self._peer = Peer(str(address[0]), int(address[1]), "tcp6" if len(address) == 4 else "tcp")
+        self._peer = Peer(numeric_host(address), int(address[1]), "tcp6" if len(address) == 4 else "tcp")
         transport.set_write_buffer_limits(high=self._server.limits.unsent)
         streams = self._server.streams
         same_host = [other for other in streams if other._peer.host == self._peer.host]

@@ -12,6 +12,8 @@ from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.rpc.logs import call_fields
 from nfsrpc.rpc.message import accepted
 
+from .address import numeric_host
+
 _log = logging.getLogger(__name__)
 
 MAX_DATAGRAM = 65535
@@ -23,6 +25,8 @@ _IP_PKTINFO = 8
 _IPV6_RECVPKTINFO = 49
 _IPV6_PKTINFO = 50
 _IN_PKTINFO = Struct("=I4s4s")
+_ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(_IN_PKTINFO.size)
+"""An in6_pktinfo and an in_pktinfo."""
 
 
 class Datagrams:
@@ -70,7 +74,7 @@ class Datagrams:
         if peer is None:
             if len(self._peers) >= _PEERS:
                 self._peers.clear()
-            peer = self._peers[address] = Peer(str(address[0]), int(address[1]), self._netid)
+            peer = self._peers[address] = Peer(numeric_host(address), int(address[1]), self._netid)
         return peer
 
     def _next(self) -> tuple[int, tuple[Any, Any]]:
@@ -91,12 +95,15 @@ class WildcardDatagrams(Datagrams):
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
     def _next(self) -> tuple[int, tuple[Any, Any]]:
-        size, ancillary, _, address = self.sock.recvmsg_into([self._buffer], 64)
-        for level, kind, data in ancillary:
+        size, ancillary, _, address = self.sock.recvmsg_into([self._buffer], _ANCILLARY)
+        # A caller of IPv4 on a socket for both comes with two: IPv4's is the last, and knows more of broadcasts.
+        for level, kind, data in reversed(ancillary):
             if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
                 _, local, _ = _IN_PKTINFO.unpack(data)
                 return size, (address, (level, kind, _IN_PKTINFO.pack(0, local, bytes(4))))
             if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+                if data[0] == 0xFF:  # to a multicast group: no address that a reply could leave from
+                    return size, (address, None)
                 # Only a link-local address needs its interface; any other reply may leave by the best route.
                 local = data if data[0] == 0xFE and data[1] & 0xC0 == 0x80 else data[:16] + bytes(4)
                 return size, (address, (level, kind, local))

@@ -15,6 +15,7 @@ from nfsrpc.rpc.dispatch import Peer, Reply
 from nfsrpc.rpc.later import Later
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
+from .address import numeric_host
 from .connection import Connection
 from .datagrams import Datagrams, datagrams
 from .endpoints import Endpoint
@@ -340,4 +341,4 @@ class Loop:
 def _peer(sock: socket.socket, address: Any) -> Peer:
     if sock.family == socket.AF_UNIX:
         return Peer("local", 0, "local", peer_uid(sock))
-    return Peer(str(address[0]), int(address[1]), "tcp6" if sock.family == socket.AF_INET6 else "tcp")
+    return Peer(numeric_host(address), int(address[1]), "tcp6" if sock.family == socket.AF_INET6 else "tcp")

@@ -16,6 +16,7 @@ from nfsrpc.portmap.service import Mapper as Program
 from nfsrpc.portmap.uaddr import Place, from_taddr, from_uaddr, to_taddr, to_uaddr
 from nfsrpc.protocols import rpcb_prot as rb
 from nfsrpc.rpc.dispatch import Dispatcher, Peer
+from nfsrpc.rpc.later import Later
 from nfsrpc.rpc.message import encode_call
 from nfsrpc.xdr import decode
 
@@ -49,6 +50,8 @@ class Mapper:
     def raw(self, version: int, procedure: int, body: bytes, peer: Peer, cred=(0, b"")) -> bytes | None:
         message = encode_call(7, 100000, version, procedure, cred, (0, b"")) + body
         (reply,) = self.dispatcher.turn([(message, peer)])
+        if isinstance(reply, Later):
+            reply = reply.wait(30)
         return None if reply is None else b"".join(reply)
 
     def ask(self, procedure: int, *words: int, peer: Peer = LOCAL) -> tuple[int, ...] | None:
@@ -283,6 +286,13 @@ def test_the_entry_of_a_service_that_has_gone_vanishes(mapper):
         mapper.clock.now += 60
         mapper.program._undertaker._looked -= 60
         assert mapper.ask(DUMP) == (1, 300, 1, 17, ports[0], 1, 302, 1, 17, ports[1], 0)
+
+
+def test_a_caller_of_ipv4_on_a_socket_for_both_is_one_of_ipv4(mapper):
+    mapper.ask(SET, 300, 1, 17, 4000)
+    mapped = Peer("::ffff:127.0.0.1", 5, "udp6")
+    assert mapper.rpcb("GETADDR", line(300, 1), peer=mapped) == b"127.0.0.1.15.160"
+    assert mapper.rpcb("GETADDR", line(300, 1), peer=Peer("::1", 5, "udp6")) == b""
 
 
 def test_lists_over_udp_are_kept_to_a_rate(mapper):

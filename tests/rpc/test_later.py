@@ -1,10 +1,18 @@
 """Replies that come later, and memory that processes share."""
 
+import asyncio
 import os
+import struct
 import threading
+from concurrent.futures import Future
 
 import pytest
 
+from nfsrpc.auth import NoneAuthenticator
+from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_service
+from nfsrpc.rpc.dispatch import Binding, Dispatcher, Drop, Peer, postponed
+from nfsrpc.rpc.dispatch_async import AsyncDispatcher
+from nfsrpc.rpc.errors import GarbageArguments
 from nfsrpc.rpc.later import Later, Postponed
 from nfsrpc.rpc.shared import SharedMemory
 
@@ -34,6 +42,47 @@ def test_a_postponed_call_says_where_its_reply_will_be():
     later = Later()
     postponed = Postponed(later)
     assert (postponed.later, str(postponed)) == (later, "later")
+
+
+class Slow(FILEREADWRITE_2_service):
+    """Has READ's results made elsewhere."""
+
+    def __init__(self):
+        self.result = Future()
+
+    def WRITE(self, arg, call):
+        return None
+
+    def READ(self, arg, call):
+        raise postponed(call, self.result)
+
+
+READ = struct.pack(">13I", 7, 0, 2, 9999, 2, 2, 0, 0, 0, 0, 1, 0, 4)
+RESULTS = [
+    (lambda result: result.set_result(b"data"), struct.pack(">7I4s", 7, 1, 0, 0, 0, 0, 4, b"data")),
+    (lambda result: result.set_exception(GarbageArguments()), struct.pack(">6I", 7, 1, 0, 0, 0, 4)),
+    (lambda result: result.set_exception(ZeroDivisionError()), struct.pack(">6I", 7, 1, 0, 0, 0, 5)),
+    (lambda result: result.set_exception(Drop()), None),
+    (lambda result: result.set_result("no bytes"), struct.pack(">6I", 7, 1, 0, 0, 0, 5)),
+]
+
+
+@pytest.mark.parametrize(("end", "reply"), RESULTS)
+def test_a_handler_whose_result_comes_later(end, reply):
+    """Its reply is that of a handler that returned, or raised, the same at once."""
+    service, peer = Slow(), Peer("127.0.0.1", 5, "udp")
+    (later,) = Dispatcher([Binding(service)], [NoneAuthenticator()]).turn([(READ, peer)])
+    end(service.result)
+    parts = later.wait(30)
+    assert (None if parts is None else b"".join(parts)) == reply
+
+    async def asyncio_too():
+        service = Slow()
+        asyncio.get_running_loop().call_soon(end, service.result)
+        return await AsyncDispatcher([Binding(service)], [NoneAuthenticator()]).answer(READ, peer)
+
+    parts = asyncio.run(asyncio_too())
+    assert (None if parts is None else b"".join(parts)) == reply
 
 
 def test_memory_is_shared_and_begins_with_zeros():
