@@ -1,45 +1,52 @@
 """`nfsrpc nfsstat`: what a server on this machine has answered, as it counts itself."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from nfsrpc.transport.reporter import ask, control_directory, control_path
 
 from .errors import Failure
-from .output import print_json, print_table
+from .output import print_json, print_table, tables
 
 _HEADINGS = ("PROGRAM", "VERSION", "PROCEDURE", "CALLS", "FAILED", "AGAIN", "MEDIAN", "99 %")
 _RIGHT = frozenset({0, 1, 3, 4, 5, 6, 7})
+_PAUSE = 2.0
+"""Seconds between two tables of --watch."""
+_Key = tuple[int, int, int]
+"""Program, version, procedure."""
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="The server's port, where several run.")
 @click.option("--control", type=click.Path(path_type=Path), metavar="PATH", help="The server's control socket.")
 @click.option("--watch", is_flag=True, help="Say it again every two seconds, calls as calls a second; Ctrl-C ends it.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document, with --watch one after the other.")
 def nfsstat(port: int | None, control: Path | None, watch: bool, as_json: bool) -> None:
     """How often each procedure was called, and how long that took, over all workers of a server on this machine.
 
-    FAILED calls were not answered with SUCCESS; calls asked AGAIN got the reply
-    that had been kept. MEDIAN and 99 % are upper bounds, to a factor of two, of the time
+    Tables leave out what was never called. FAILED calls were not answered with SUCCESS; calls asked AGAIN
+    got the reply that had been kept. MEDIAN and 99 % are upper bounds, to a factor of two, of the time
     from a call's arrival to when its reply might leave.
     """
     path = control or _sole(port)
-    said = _ask(path)
-    if as_json:
-        print_json(said)
-        return
     if not watch:
-        print_table(_HEADINGS, [_row(line, 1, {}) for line in said["procedures"]], right=_RIGHT)
+        said = _ask(path)
+        if as_json:
+            print_json(said)
+        else:
+            print_table(_HEADINGS, [_row(line, str(line["calls"])) for line in _called(said)], right=_RIGHT)
         return
-    _watch(path, said)
+    with suppress(KeyboardInterrupt):
+        if as_json:
+            for said in _again_and_again(path):
+                print_json(said)
+        else:
+            _watch(path)
 
 
 def _sole(port: int | None) -> Path:
@@ -61,28 +68,40 @@ def _ask(path: Path) -> Any:
         raise Failure(f"{path}: {error.strerror or error}; is the server running?") from None
 
 
-def _watch(path: Path, said: Any) -> None:
-    with Live(console=Console(), auto_refresh=False) as live:
-        try:
-            while True:
-                before, then = {_key(line): line["calls"] for line in said["procedures"]}, said["uptime"]
-                time.sleep(2)
-                said = _ask(path)
-                table = Table(*_HEADINGS, box=None, pad_edge=False)
-                for line in said["procedures"]:
-                    table.add_row(*_row(line, max(said["uptime"] - then, 0.1), before))
-                live.update(table, refresh=True)
-        except KeyboardInterrupt:
-            return
+def _again_and_again(path: Path) -> Iterator[Any]:
+    """What the server says, now and every two seconds."""
+    while True:
+        yield _ask(path)
+        time.sleep(_PAUSE)
 
 
-def _key(line: Mapping[str, Any]) -> tuple[int, int, int]:
+def _watch(path: Path) -> None:
+    """The first table has calls since the server's start, those after it calls a second since the table before."""
+    before: dict[_Key, int] = {}
+    then = 0.0
+    with tables(_HEADINGS, right=_RIGHT) as show:
+        for said in _again_and_again(path):
+            now, lines = time.monotonic(), _called(said)
+            show([_row(line, _rate(line, before, now - then) if then else str(line["calls"])) for line in lines])
+            before, then = {_key(line): line["calls"] for line in lines}, now
+
+
+def _called(said: Any) -> list[Mapping[str, Any]]:
+    """What there is something to say of."""
+    return [line for line in said["procedures"] if line["calls"]]
+
+
+def _rate(line: Mapping[str, Any], before: Mapping[_Key, int], seconds: float) -> str:
+    """Calls a second. A server that was started anew has counted from 0."""
+    calls = line["calls"] - before.get(_key(line), 0)
+    return f"{(calls if calls >= 0 else line['calls']) / seconds:.0f}/s"
+
+
+def _key(line: Mapping[str, Any]) -> _Key:
     return line["program"], line["version"], line["procedure"]
 
 
-def _row(line: Mapping[str, Any], seconds: float, before: Mapping[tuple[int, int, int], int]) -> tuple[str, ...]:
-    rate = (line["calls"] - before.get(_key(line), 0)) / seconds
-    calls = f"{rate:.0f}/s" if before else str(line["calls"])
+def _row(line: Mapping[str, Any], calls: str) -> tuple[str, ...]:
     return (
         str(line["program"] or ""),
         str(line["version"] or ""),

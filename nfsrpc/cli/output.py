@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
@@ -23,15 +24,34 @@ def print_json(value: Any) -> None:
 def print_table(headings: Row, rows: Sequence[Row], *, right: frozenset[int] = frozenset()) -> None:
     """`rows` under `headings`: a table on a terminal, aligned columns elsewhere. `right` are the columns of numbers."""
     if sys.stdout.isatty():
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for at, heading in enumerate(headings):
-            table.add_column(heading, justify="right" if at in right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        Console().print(table)
+        Console().print(_table(headings, rows, right))
         return
     for line in aligned([headings, *rows], right):
         click.echo(line)
+
+
+def _table(headings: Row, rows: Sequence[Row], right: frozenset[int]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for at, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if at in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+@contextlib.contextmanager
+def tables(headings: Row, *, right: frozenset[int] = frozenset()) -> Iterator[Callable[[Sequence[Row]], None]]:
+    """Shows rows under `headings` again and again: in one place on a terminal, one table below the other elsewhere."""
+    if not sys.stdout.isatty():
+
+        def below(rows: Sequence[Row]) -> None:
+            print_table(headings, rows, right=right)
+            click.echo()
+
+        yield below
+        return
+    with Live(auto_refresh=False) as live:
+        yield lambda rows: live.update(_table(headings, rows, right), refresh=True)
 
 
 def aligned(rows: Sequence[Row], right: frozenset[int] = frozenset()) -> Iterator[str]:

@@ -1,8 +1,16 @@
 """nfsstat, the metrics port, ping and info, against a server in a process of its own."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import urllib.request
 from pathlib import Path
 
@@ -46,6 +54,75 @@ def test_calls_of_all_workers_are_counted(server):
     table = run("nfsstat", "--control", server.control).stdout.splitlines()
     assert table[0].split() == ["PROGRAM", "VERSION", "PROCEDURE", "CALLS", "FAILED", "AGAIN", "MEDIAN", "99", "%"]
     assert any(line.split()[:4] == ["100003", "2", null["name"], "40"] for line in table)
+
+
+def begun(*argv: str, **streams) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "nfsrpc", "nfsstat", "--watch", *argv], **streams)
+
+
+def calls_of_null(line: str) -> str | None:
+    """The column of calls, of NFS' procedure 0."""
+    words = line.split()
+    return words[3] if words[:3] == ["100003", "2", "NFSPROC_NULL"] else None
+
+
+def test_watching_through_a_pipe(server):
+    """One table below the other: first the calls there were, then calls a second; and one line when the server ends."""
+    call_often(server.port, 4)
+    with begun("--control", server.control, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watch:
+        lines = (line.decode() for line in watch.stdout)
+        assert next(lines).split()[:4] == ["PROGRAM", "VERSION", "PROCEDURE", "CALLS"]
+        assert next(filter(None, map(calls_of_null, lines))) == "4"
+        call_often(server.port, 40)
+        rate = next(filter(None, map(calls_of_null, lines)))
+        assert rate.endswith("/s")
+        assert 0 < int(rate.removesuffix("/s")) <= 20
+        server.stop()
+        *_, last = watch.stderr.read().decode().splitlines()
+        assert last.endswith("is the server running?")
+        assert watch.wait(30) == 1
+
+
+def test_watching_on_a_terminal(server):
+    """A table that is drawn over; Ctrl-C ends it and leaves the last one there."""
+    call_often(server.port, 4)
+    ours, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+    with begun(
+        "--control", server.control, stdin=terminal, stdout=terminal, stderr=terminal, env=environment,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as watch:  # fmt: skip
+        os.close(terminal)
+        seen = ""
+        while seen.count("PROCEDURE") < 2:
+            seen += os.read(ours, 4096).decode()
+        assert "\x1b[1A" in seen, "the second table goes up to where the first one began"
+        os.write(ours, b"\x03")
+        with contextlib.suppress(OSError):  # EIO: nobody has the terminal any more
+            while data := os.read(ours, 4096):
+                seen += data.decode()
+        assert watch.wait(30) == 0
+    os.close(ours)
+    calls = [*filter(None, map(calls_of_null, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen).splitlines()))]
+    assert calls[0] == "4"
+    assert "PMAPPROC" not in seen, "a screen has no room for what nobody calls"
+    assert all(rate.endswith("/s") for rate in calls[1:])
+    assert len(calls) > 1
+    assert "Traceback" not in seen
+
+
+def test_watching_in_json(server):
+    with begun("--control", server.control, "--json", stdout=subprocess.PIPE) as watch:
+        text, documents = "", []
+        while len(documents) < 2:
+            text += watch.stdout.readline().decode()
+            with contextlib.suppress(json.JSONDecodeError):
+                documents.append(json.loads(text))
+                text = ""
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(30) == 0
+    assert documents[0]["uptime"] < documents[1]["uptime"]
 
 
 def test_a_server_that_is_not_there(tmp_path):
