@@ -1,5 +1,6 @@
 """tools/rpc_speed runs, and says something of everything it promises."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -10,15 +11,22 @@ import pytest
 TOOL = Path(__file__).parents[2] / "tools" / "rpc_speed"
 
 
-def test_both_servers_and_both_clients_are_measured():
+def test_both_servers_and_all_clients_are_measured():
     if shutil.which("rpcgen") is None or not Path("/usr/include/tirpc/rpc/rpc.h").exists():
         pytest.skip("not on this machine: rpcgen and libtirpc-dev")
     done = subprocess.run(
-        [sys.executable, str(TOOL), "--seconds", "0.02", "--rounds", "1", "--calls", "160"],
+        [sys.executable, str(TOOL), "--seconds", "0.02", "--rounds", "1", "--calls", "320"],
         capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
+    clients = next(number for number, row in enumerate(rows) if row[:1] == ["clients,"])
     for start in (["udp", "null"], ["udp", "echo", "1024"], ["tcp", "echo", "32768"]):
-        assert len([row for row in rows if row[: len(start)] == start]) == 2, "with one worker, and with two"
-    assert [row[0] for row in rows if len(row) == 4 and row[0] in ("udp", "tcp")] == ["udp", "tcp"]
+        assert len([row for row in rows[:clients] if row[: len(start)] == start]) == 2, "with one worker, and with two"
+    others = [module for module in ("pyvisa_py", "shenaniganfs") if importlib.util.find_spec(module)]
+    for proto in ("udp", "tcp"):
+        null, echo = (row for row in rows[clients + 1 :] if row[:1] == [proto])
+        for *_, blocking, asyncio, _, pyvisa, _, shenaniganfs, _ in (null, echo):
+            assert float(blocking) > 0 < float(asyncio)
+            assert (pyvisa != "-") == ("pyvisa_py" in others)
+            assert (shenaniganfs != "-") == ("shenaniganfs" in others and proto == "tcp")

@@ -16,12 +16,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from others import installed, pyvisa, shenanigans
 
 HERE = Path(__file__).resolve().parent
 PROGRAM, VERSION = 0x20001234, 1
 IN_FLIGHT = {0: 32, 1024: 32, 32768: 4}
+FLIGHT = 16
+"""Calls of a client that are under way at once."""
 TICK = os.sysconf("SC_CLK_TCK")
 OURS = """
 import sys
@@ -162,47 +167,74 @@ def servers(place: Path, program: Path, workers: int, seconds: float, rounds: in
 
 
 def clients(place: Path, program: Path, calls: int) -> None:
-    """Our clients with many calls in flight, against the C server."""
+    """Our clients with many calls in flight, against the C server, and other clients in Python beside them."""
     sys.path.insert(0, str(place))
     import echo  # type: ignore[import-not-found]
 
-    from nfsrpc.transport import aio_tcp, aio_udp
+    others = installed()
+    print("\nclients, 16 in flight    blocking/s  asyncio/s  ratio   PyVISA-py/s  ratio   ShenanigaNFS/s  ratio")
+    with started([str(program)], lambda line: tuple(map(int, line.split()))) as (_, udp, tcp):  # type: ignore[arg-type,return-value,misc]
+        for proto, port in (("udp", udp), ("tcp", tcp)):
+            for size in (0, 1024):
+                procedure = echo.SPEED_PROGRAM_1_service.procedures[1 if size else 0]
+                data = bytes(size) if size else None
+                runs: dict[str, Callable[[], float]] = {
+                    "blocking": partial(blocking, proto, port, procedure, data, calls),
+                    "asyncio": partial(awaiting, proto, port, procedure, data, calls),
+                }
+                if "pyvisa_py" in others:
+                    runs["pyvisa"] = partial(pyvisa, proto, PROGRAM, VERSION, port, data, calls // 4)
+                if "shenaniganfs" in others and proto == "tcp":
+                    runs["shenaniganfs"] = partial(shenanigans, PROGRAM, VERSION, port, data, calls // 4, FLIGHT)
+                best = dict.fromkeys(runs, 0.0)
+                for _ in range(3):
+                    for which, run in runs.items():
+                        best[which] = max(best[which], run())
+                a, b = best["blocking"], best["asyncio"]
+                what = f"{proto} echo {size}" if size else f"{proto} null"
+                line = f"{what:24} {a:10.0f} {b:10.0f} {b / a:6.2f}"
+                for which, width in (("pyvisa", 13), ("shenaniganfs", 16)):
+                    theirs = best.get(which)
+                    line += f" {theirs:{width}.0f} {min(a, b) / theirs:6.1f}" if theirs else f" {'-':>{width}} {'-':>6}"
+                print(line, flush=True)
+    print("the ratio to another client is that of the slower of ours")
+
+
+def blocking(proto: str, port: int, procedure: Any, data: bytes | None, calls: int) -> float:
+    """Calls a second."""
     from nfsrpc.transport.client_tcp import connect_tcp
     from nfsrpc.transport.client_udp import connect_udp
 
-    procedure = echo.SPEED_PROGRAM_1_service.procedures[1]
-    flight, data = 16, bytes(1024)
+    arguments = () if data is None else (data,)
+    with (connect_udp if proto == "udp" else connect_tcp)("127.0.0.1", port) as client:
+        began = time.perf_counter()
+        pending = [client.submit(procedure, arguments) for _ in range(FLIGHT)]
+        for at in range(calls):
+            client.wait(pending[at % FLIGHT])
+            pending[at % FLIGHT] = client.submit(procedure, arguments)
+        for call in pending:
+            client.wait(call)
+        return calls / (time.perf_counter() - began)
 
-    def blocking(connect: Callable[..., Any], port: int) -> float:
-        with connect("127.0.0.1", port) as client:
-            began = time.perf_counter()
-            pending = [client.submit(procedure, (data,)) for _ in range(flight)]
-            for at in range(calls):
-                client.wait(pending[at % flight])
-                pending[at % flight] = client.submit(procedure, (data,))
-            for call in pending:
-                client.wait(call)
-            return calls / (time.perf_counter() - began)
 
-    async def awaiting(connect: Callable[..., Any], port: int) -> float:
-        async with await connect("127.0.0.1", port) as client:
+def awaiting(proto: str, port: int, procedure: Any, data: bytes | None, calls: int) -> float:
+    """Calls a second of the asyncio client."""
+    from nfsrpc.transport import aio_tcp, aio_udp
+
+    arguments = () if data is None else (data,)
+
+    async def measured() -> float:
+        async with await (aio_udp.connect_udp if proto == "udp" else aio_tcp.connect_tcp)("127.0.0.1", port) as client:
 
             async def work() -> None:
-                for _ in range(calls // flight):
-                    await client.call(procedure, (data,))
+                for _ in range(calls // FLIGHT):
+                    await client.call(procedure, arguments)
 
             began = time.perf_counter()
-            await asyncio.gather(*(work() for _ in range(flight)))
+            await asyncio.gather(*(work() for _ in range(FLIGHT)))
             return calls / (time.perf_counter() - began)
 
-    print("\nclients, echo 1024, 16 in flight  blocking/s  asyncio/s   ratio")
-    with started([str(program)], lambda line: tuple(map(int, line.split()))) as (_, udp, tcp):  # type: ignore[arg-type,return-value,misc]
-        for name, port, sync, later in (
-            ("udp", udp, connect_udp, aio_udp.connect_udp), ("tcp", tcp, connect_tcp, aio_tcp.connect_tcp)
-        ):  # fmt: skip
-            a = max(blocking(sync, port) for _ in range(3))
-            b = max(asyncio.run(awaiting(later, port)) for _ in range(3))
-            print(f"{name:32} {a:11.0f} {b:10.0f} {b / a:7.2f}", flush=True)
+    return asyncio.run(measured())
 
 
 def main() -> None:
@@ -210,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tools/rpc_speed", description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one round (default 0.5)")
     parser.add_argument("--rounds", type=int, default=4, help="rounds of each measurement (default 4)")
-    parser.add_argument("--calls", type=int, default=6000, help="calls of each client (default 6000)")
+    parser.add_argument("--calls", type=int, default=16000, help="calls of each client of ours (default 16000)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         program = build(Path(place))
