@@ -38,7 +38,7 @@ class Handle(NamedTuple):
     export: int
     fsid: int
     node: Ufid
-    lasting: bool = True
+    lasting: bool
 
 
 def stale() -> OSError:
@@ -83,8 +83,6 @@ class HandleSealer:
     def open(self, data: bytes) -> Handle:
         """What the 32 bytes of `data` name. OSError(ESTALE) if they are not this store's own work."""
         body = data[: _BODY.size]
-        if len(data) != SIZE:
-            raise stale()
         lasting = compare_digest(_mac(body, self._key), data[_BODY.size :])
         if not (lasting or self._is_under_old_key(body, data[_BODY.size :])):
             raise stale()
@@ -99,4 +97,4 @@ class HandleSealer:
 
 
 def _mac(body: bytes, key: bytes) -> bytes:
-    return blake2s(body, digest_size=_MAC_SIZE, key=key[:32]).digest()
+    return blake2s(body, digest_size=_MAC_SIZE, key=key).digest()

@@ -107,6 +107,8 @@ class Replay:
                 flight = self._flights.pop(exchange.number, None)
                 if flight is not None:
                     yield self._finish(flight, exchange)
+                else:
+                    self._withhold(self._decoder.decode(exchange), "was left out")
         finally:
             for client in self._clients.values():
                 client.close()
@@ -120,8 +122,8 @@ class Replay:
             return
         try:
             arguments = self._rewriter.arguments(decoded.arguments)
-        except UnknownHandle:
-            self._skip("its handle was given out before the capture began")
+        except UnknownHandle as unknown:
+            self._skip(str(unknown))
             return
         if self.plan.at_speed:
             self._keep_pace(exchange.time, sleep)
@@ -141,6 +143,10 @@ class Replay:
             return "a repetition"
         flavor = decoded.exchange.credential.flavor
         return "" if flavor in (AUTH_NONE, AUTH_SYS) else f"of authentication flavour {flavor}, which has a secret"
+
+    def _withhold(self, recorded: Decoded, what: str) -> None:
+        """Later calls may name handles that this one gave out in the capture, and not here."""
+        self._rewriter.withhold(recorded.result, f"its handle comes from {recorded.procedure}, which {what}")
 
     def _skip(self, reason: str) -> None:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
@@ -179,6 +185,7 @@ class Replay:
         except RpcError as failure:
             status = NO_REPLY if isinstance(failure, TimeoutError) else failure_name(failure)
             latency = time.monotonic_ns() - flight.sent
+            self._withhold(recorded, f"got {status} here")
             return Outcome(recorded, status, _statuses(recorded.status, status), latency)
         latency = time.monotonic_ns() - flight.sent
         self._count(recorded, latency)
@@ -186,6 +193,7 @@ class Replay:
         if recorded.exchange.reply is None:
             return Outcome(recorded, status, "", latency)
         self._rewriter.learn(flight.arguments, recorded.result, result)
+        self._withhold(recorded, f"got {status} here")
         unlike = _statuses(recorded.status, status)
         if not unlike and recorded.result is not None:
             unlike = difference(flight.arguments, recorded.result, result)

@@ -1,6 +1,7 @@
 """Recorded calls made fit for another server: handles and READDIR cookies are the server's own words."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 from nfsrpc.protocols import mount, nfs_prot
@@ -13,7 +14,7 @@ FIRST = bytes(4)
 
 
 class UnknownHandle(LookupError):
-    """A call names a handle that no recorded reply has given before."""
+    """A call names a handle for which there is none of now; the text says why."""
 
 
 class Rewriter:
@@ -22,6 +23,7 @@ class Rewriter:
     def __init__(self, paths: dict[bytes, bytes]) -> None:
         self._paths = paths
         self._handles: OrderedDict[bytes, bytes] = OrderedDict()
+        self._withheld: OrderedDict[bytes, str] = OrderedDict()
         self._cookies: OrderedDict[tuple[bytes, bytes], bytes] = OrderedDict()
 
     def arguments(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -52,7 +54,7 @@ class Rewriter:
     def _handle(self, recorded: bytes) -> bytes:
         found = self._handles.get(recorded)
         if found is None:
-            raise UnknownHandle(recorded.hex())
+            raise UnknownHandle(self._withheld.get(recorded, "its handle was given out before the capture began"))
         self._handles.move_to_end(recorded)
         return found
 
@@ -68,6 +70,14 @@ class Rewriter:
         elif isinstance(recorded, Record) and type(recorded) is type(now):
             for name in recorded.__slots__:
                 self.learn(sent, getattr(recorded, name), getattr(now, name))
+
+    def withhold(self, recorded: Any, why: str) -> None:
+        """Take down why those handles of a recorded result that were not learnt are not there now."""
+        for handle in _handles(recorded):
+            if handle not in self._handles:
+                self._withheld.setdefault(handle, why)
+        while len(self._withheld) > MOST:
+            self._withheld.popitem(last=False)
 
     def _remember(self, recorded: bytes, now: bytes) -> None:
         self._handles[recorded] = now
@@ -90,3 +100,15 @@ class Rewriter:
             entry = entry.nextentry
         while len(self._cookies) > MOST:
             self._cookies.popitem(last=False)
+
+
+def _handles(value: Any) -> Iterator[bytes]:
+    """The handles that a result gives out."""
+    if isinstance(value, nfs_prot.nfs_fh):
+        yield value.data
+    elif isinstance(value, mount.fhstatus):
+        if value.directory is not None:
+            yield value.directory
+    elif isinstance(value, Record) and not isinstance(value, nfs_prot.dirlist):
+        for name in value.__slots__:
+            yield from _handles(getattr(value, name))

@@ -82,7 +82,7 @@ class Rejected(Exception):
 def _opaque_auth(data: bytes, flavor: int, length: int, at: int) -> OpaqueAuth:
     """The body of a credential or verifier, fill bytes checked. ValueError if it is longer than the law or the data."""
     end = at + length
-    if length > MAX_AUTH_BYTES or end + (-length & 3) > len(data):
+    if length > MAX_AUTH_BYTES or end > len(data):
         raise ValueError
     if data[end : end + (-length & 3)] != _ZERO_PADDING[length & 3]:
         raise ValueError

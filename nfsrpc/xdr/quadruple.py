@@ -113,7 +113,7 @@ def _bits_of_float(number: float) -> int:
 
     if math.isnan(number):
         return _EXPONENT_MAX << _FRACTION_BITS | _QUIET
-    sign = 1 << 127 if math.copysign(1.0, number) < 0 else 0
+    sign = 1 << 127 if math.copysign(1.0, number) == -1 else 0
     if math.isinf(number):
         return sign | _EXPONENT_MAX << _FRACTION_BITS
     return sign | _bits_of_fraction(abs(Fraction(number)))
@@ -140,16 +140,9 @@ def _bits_of_fraction(number: Fraction) -> int:
 
 
 def _decimal(value: Fraction) -> str:
-    digits = 36
-    ten = type(value)(10)
-    sign, value = ("-", -value) if value < 0 else ("", value)
-    power = (value.numerator.bit_length() - value.denominator.bit_length()) * 30103 // 100000
-    while value >= ten ** (power + 1):
-        power += 1
-    while value < ten**power:
-        power -= 1
-    scaled = round(value / ten ** (power - digits + 1))
-    if scaled == 10**digits:
-        scaled, power = 10 ** (digits - 1), power + 1
-    text = str(scaled).rstrip("0").ljust(2, "0")
-    return f"{sign}{text[0]}.{text[1:]}e{power:+d}"
+    from decimal import Context, Decimal
+
+    context = Context(prec=36)
+    number = context.divide(Decimal(value.numerator), Decimal(value.denominator))
+    digits, _, power = f"{number.normalize(context):e}".partition("e")
+    return f"{digits if '.' in digits else digits + '.0'}e{power}"

@@ -28,7 +28,6 @@ class Error(Exception):
     """What this module raises; `msg` holds the message."""
 
     def __init__(self, msg: str) -> None:
-        super().__init__(msg)
         self.msg = msg
 
 

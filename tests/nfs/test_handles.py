@@ -124,6 +124,17 @@ def test_what_is_remembered_of_handles_is_the_same_object_and_bounded(site):
     assert site.exports.open(first) == (export, Ufid(1, 1))
 
 
+def test_8192_handles_are_remembered():
+    sealer = HandleSealer(1, b"k" * 32)
+    first = sealer.seal(1, Ufid(0, 1))
+    for inode in range(1, 8192):
+        sealer.seal(1, Ufid(inode, 1))
+    assert sealer.seal(1, Ufid(0, 1)) is first
+    sealer.seal(1, Ufid(8192, 1))
+    again = sealer.seal(1, Ufid(0, 1))
+    assert (again == first, again is first) == (True, False)
+
+
 @pytest.mark.parametrize(("now", "good"), [(149, b"kj"), (150, b"k"), (199, b"k"), (200, b"")])
 def test_under_an_old_key_as_long_as_it_is_good(now, good):
     sealer = HandleSealer(0x11223344, b"n" * 32, (OldKey(b"k" * 32, 200), OldKey(b"j" * 32, 150)), lambda: now)

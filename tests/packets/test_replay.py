@@ -74,7 +74,33 @@ def test_a_read_only_server_is_another_server(capture, tmp_path):
         said = nfsrpc("replay", capture, f"127.0.0.1:{server.port}", status=1)
     assert "CREATE" in said
     assert "status: recorded OK, now NFSERR_ROFS" in said
-    assert "its handle was given out before the capture began" in said
+    assert "its handle comes from CREATE, which got NFSERR_ROFS here" in said
+    assert "before the capture began" not in said
+
+
+def left_out(capture, server, *options, status):
+    said = json.loads(nfsrpc("replay", capture, f"127.0.0.1:{server.port}", "--json", *options, status=status))
+    return said["left_out"]
+
+
+def test_why_nothing_goes_on_where_the_mount_fails(capture, tmp_path):
+    with Served(tmp_path, export="/elsewhere") as server:
+        reasons = left_out(capture, server, status=1)
+    assert set(reasons) == {
+        "its handle comes from MNT, which got ENOENT here",
+        "its handle comes from CREATE, which was left out",
+    }
+
+
+def test_handles_from_before_the_capture(capture, tmp_path):
+    """A handle whose giver was not sent again is told from one whose giver is not in the capture."""
+    with Served(tmp_path) as server:
+        reasons = left_out(capture, server, "--program", "nfs", status=0)
+    assert set(reasons) == {
+        "of program mount",
+        "its handle comes from MNT, which was left out",
+        "its handle comes from CREATE, which was left out",
+    }
 
 
 def test_nobody_there_is_one_line(capture):

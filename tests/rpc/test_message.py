@@ -5,7 +5,16 @@ import struct
 import pytest
 
 from nfsrpc.rpc import errors as e
-from nfsrpc.rpc.message import Refusal, Rejected, auth_refusal, decode_call, decode_reply, is_call, reply_xid
+from nfsrpc.rpc.message import (
+    Refusal,
+    Rejected,
+    auth_refusal,
+    decode_call,
+    decode_reply,
+    is_call,
+    is_plain_success,
+    reply_xid,
+)
 
 
 def w(*values):
@@ -107,3 +116,16 @@ def test_a_credential_ends_with_its_fill_bytes(size, fill, taken):
     with pytest.raises(Refusal) as refused:
         decode_call(whole if size > 400 else head)
     assert refused.value.reply is not None or size <= 400
+
+
+@pytest.mark.parametrize("data", [w(7, 1, 0, 0, 0, 0), w(8, 1, 0, 0, 0, 0) + b"result"])
+def test_plain_success(data):
+    assert is_plain_success(data)
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_no_plain_success(at):
+    words = [7, 1, 0, 0, 0, 0]
+    words[at] ^= 1
+    assert not is_plain_success(w(*words))
+    assert not is_plain_success(w(7, 1, 0, 0, 0, 0)[: at * 4])

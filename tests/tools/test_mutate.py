@@ -10,34 +10,74 @@ REPO = Path(__file__).parents[2]
 HANDLES = "nfsrpc/nfs/handles.py"
 
 
-def run_mutant(tmp_path, old, new):
-    """Whether the handles' tests fail with `old` replaced by `new`."""
-    source = (REPO / HANDLES).read_text()
-    assert old in source
-    changed = tmp_path / "changed.py"
-    changed.write_text(source.replace(old, new, 1))
-    command = [sys.executable, "tools/mutation/run_mutant.py", HANDLES, str(changed), "tests/nfs/test_handles.py"]
-    return subprocess.run(command, cwd=REPO, capture_output=True, timeout=200, check=False).returncode != 0
+def mutate(*arguments, timeout=200):
+    command = [sys.executable, "tools/mutate", *arguments]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def test_the_replacement_is_what_is_tested(tmp_path):
-    assert not run_mutant(tmp_path, "KIND_UFID = 1", "KIND_UFID = 0 + 1")
-    assert run_mutant(tmp_path, "_MAC_SIZE = 8", "_MAC_SIZE = 4")
+@pytest.fixture(scope="module")
+def listed():
+    return mutate("--list").stdout.splitlines()
 
 
-def test_every_file_of_the_table_is_there_and_has_mutants():
-    command = [sys.executable, "tools/mutate", "--list"]
-    listed = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=100, check=True).stdout
-    files = {line.partition(":")[0] for line in listed.splitlines()}
-    assert {HANDLES, "nfsrpc/rpc/message.py", "nfsrpc/rpc/record.py", "nfsrpc/xdr/run.py"} <= files
-    assert len(listed.splitlines()) > 1000
+def test_every_file_has_mutants(listed):
+    files = {line.partition(":")[0] for line in listed}
+    of_interest = [*REPO.glob("nfsrpc/xdr/*.py"), *REPO.glob("nfsrpc/rpc/*.py"), REPO / HANDLES]
+    without = {str(path.relative_to(REPO)) for path in of_interest} - files
+    assert without == {"nfsrpc/rpc/__init__.py", "nfsrpc/rpc/work.py"}  # text, and declarations
+    assert len(listed) > 1000
+    assert len(set(listed)) == len(listed)
+
+
+def test_explanations_are_of_mutants_that_there_are(listed):
+    keys = set()
+    for line in listed:
+        place, _, text = line.partition(" | ")
+        path, _, rest = place.partition(":")
+        keys.add(f"{path} | {rest.partition(': ')[2]} | {text}")
+    rows = (REPO / "tools/mutation/explained.txt").read_text().splitlines()[1:]
+    assert [row for row in rows if row.split(" || ")[0] not in keys] == []
+    assert all(len(row.split(" || ")[1]) > 20 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("only", "verdict"),
+    [
+        ("_MAC_SIZE = 8", "1 mutants, 1 killed, 0 survive: 0.0%"),  # loaded with its module
+        ("NotEq -> Eq | if kind", "1 mutants, 1 killed, 0 survive: 0.0%"),  # put in the place of a function
+    ],
+)
+def test_what_the_tests_notice_is_killed(only, verdict):
+    done = mutate(HANDLES, "--only", only)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, verdict), done.stderr
+
+
+def test_what_nobody_notices_is_told_and_is_counted_though_it_is_explained():
+    done = mutate("nfsrpc/xdr/quadruple.py", "--only", "if TYPE_CHECKING", "--tests", "tests/xdr/test_quadruple.py")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "1 mutants, 0 killed, 1 survive: 100.0%",
+        "1 of the survivors are explained, 0 are not",
+    ]
+
+
+def test_what_the_tests_named_do_not_reach_survives():
+    done = mutate(HANDLES, "--only", "NotEq -> Eq | if kind", "--tests", "tests/xdr/test_record.py")
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"SURVIVED {HANDLES}:")
+
+
+def test_tests_that_fail_by_themselves_are_told(tmp_path):
+    (tmp_path / "test_wrong.py").write_text("def test_wrong():\n    assert False\n")
+    done = mutate(HANDLES, "--tests", str(tmp_path / "test_wrong.py"))
+    assert done.returncode == 1
+    assert "without any change, tests fail already: " in done.stderr
+    assert "test_wrong" in done.stderr
 
 
 @pytest.mark.full
 @pytest.mark.timeout(2 * 3600)
 def test_less_than_one_in_twenty_survives():
-    done = subprocess.run(
-        [sys.executable, "tools/mutate", "--minutes", "60"],
-        cwd=REPO, capture_output=True, text=True, timeout=2 * 3600, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    done = mutate(timeout=2 * 3600)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr

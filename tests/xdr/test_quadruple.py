@@ -92,3 +92,56 @@ def test_special_values() -> None:
         Quadruple(math.nan).as_fraction()
     with pytest.raises(ValueError, match="16 bytes"):
         Quadruple.from_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("bits", "text"),
+    [
+        ("3fff0000000000000000000000000000", "1.0e+0"),
+        ("bfff8000000000000000000000000000", "-1.5e+0"),
+        ("40024000000000000000000000000000", "1.0e+1"),
+        ("403e56a95319d63e15a4000000000000", "1.234567890123456789e+19"),
+        ("3ffd5555555555555555555555555555", "3.33333333333333333333333333333333317e-1"),
+        ("bbcd0000000000000000000000000000", "-4.94065645841246544176568792868221372e-324"),
+        ("4664a2ecfe6d86f7244b20cebe448f17", "1.0e+493"),  # a little less, rounded up to one digit more
+        ("00000000000000000000000000000001", "6.47517511943802511092443895822764655e-4966"),
+        ("7ffeffffffffffffffffffffffffffff", "1.18973149535723176508575932662800702e+4932"),
+    ],
+)
+def test_decimal_text(bits: str, text: str) -> None:
+    assert str(Quadruple.from_bytes(bytes.fromhex(bits))) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "bits"),
+    [
+        (-1.5, "bfff8000000000000000000000000000"),
+        (-0.0, "80000000000000000000000000000000"),
+        (5e-324, "3bcd0000000000000000000000000000"),
+        (-math.inf, "ffff0000000000000000000000000000"),
+        (math.nan, "7fff8000000000000000000000000000"),
+    ],
+)
+def test_bits_of_floats(number: float, bits: str) -> None:
+    assert Quadruple(number).to_bytes().hex() == bits
+
+
+@pytest.mark.parametrize(
+    ("bits", "is_nan", "is_infinite"),
+    [
+        ("7fff0000000000000000000000000000", False, True),
+        ("ffff0000000000000000000000000000", False, True),
+        ("7fff0000000000000000000000000001", True, False),
+        ("7ffe0000000000000000000000000001", False, False),
+        ("00000000000000000000000000000000", False, False),
+    ],
+)
+def test_kinds_of_numbers(bits: str, is_nan: bool, is_infinite: bool) -> None:
+    value = Quadruple.from_bytes(bytes.fromhex(bits))
+    assert (value.is_nan(), value.is_infinite()) == (is_nan, is_infinite)
+
+
+def test_the_ends_of_the_range() -> None:
+    assert Quadruple() == Quadruple(0)
+    with pytest.raises(OverflowError):
+        Quadruple(Fraction(2) ** 16384)

@@ -117,6 +117,62 @@ def test_the_names_of_the_package() -> None:
     assert issubclass(StrictUnpacker, Unpacker)
 
 
+VALUES: dict[str, tuple[tuple[Any, ...], str]] = {
+    "uint": ((2**32 - 2,), "fffffffe"),
+    "int": ((-2,), "fffffffe"),
+    "enum": ((7,), "00000007"),
+    "bool": ((True,), "00000001"),
+    "uhyper": ((2**64 - 2,), "fffffffffffffffe"),
+    "hyper": ((-2,), "fffffffffffffffe"),
+    "float": ((1.5,), "3fc00000"),
+    "double": ((-2.5,), "c004000000000000"),
+    "fstring": ((5, b"abcde"), "6162636465000000"),
+    "fopaque": ((4, b"abcd"), "61626364"),
+    "string": ((b"ab",), "0000000261620000"),
+    "opaque": ((b"",), "00000000"),
+    "bytes": ((b"abc",), "0000000361626300"),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("kind", ["", "Strict"])
+def test_each_kind_of_value(kind: str, name: str) -> None:
+    arguments, wire = VALUES[name]
+    packer = getattr(xdrlib, f"{kind}Packer")()
+    getattr(packer, f"pack_{name}")(*arguments)
+    assert packer.get_buffer().hex() == wire
+    unpacker = getattr(xdrlib, f"{kind}Unpacker")(bytes.fromhex(wire))
+    value = getattr(unpacker, f"unpack_{name}")(*arguments[:-1])
+    assert (value, type(value), unpacker.done()) == (arguments[-1], type(arguments[-1]), None)
+
+
+@pytest.mark.parametrize("kind", ["", "Strict"])
+def test_false_and_the_ways_of_many(kind: str) -> None:
+    packer = getattr(xdrlib, f"{kind}Packer")()
+    packer.pack_bool(False)
+    packer.pack_farray(1, [5], packer.pack_int)
+    packer.pack_array([6, 7], packer.pack_int)
+    packer.pack_list([8], packer.pack_int)
+    wire = "0000000000000005000000020000000600000007000000010000000800000000"
+    assert packer.get_buffer().hex() == wire
+    unpacker = getattr(xdrlib, f"{kind}Unpacker")(bytes.fromhex(wire))
+    assert unpacker.unpack_bool() is False
+    assert unpacker.unpack_farray(1, unpacker.unpack_int) == [5]
+    assert unpacker.unpack_array(unpacker.unpack_int) == [6, 7]
+    assert unpacker.unpack_list(unpacker.unpack_int) == [8]
+    assert unpacker.done() is None
+
+
+@pytest.mark.parametrize("value", ["1", 1.5, None])
+@pytest.mark.parametrize("method", ["pack_uhyper", "pack_hyper", "pack_int"])
+def test_what_is_no_number_is_not_packed(method: str, value: Any) -> None:
+    packer = xdrlib.Packer()
+    with pytest.raises(xdrlib.ConversionError) as caught:
+        getattr(packer, method)(value)
+    assert (caught.value.msg, packer.get_buffer()) == (str(caught.value), b"")
+    assert caught.value.msg
+
+
 STRICT_PACK = {
     "bool": lambda p: p.pack_bool(1),
     "uhyper over 64 bits": lambda p: p.pack_uhyper(2**64),
@@ -146,6 +202,7 @@ STRICT_UNPACK = {
     "count near 2**32": ("ffffffff 00000001", lambda u: u.unpack_array(lambda: None), 0),
     "list flag": ("00000003", lambda u: u.unpack_list(u.unpack_int), 0),
     "trailing bytes": ("00000003", lambda u: u.done(), 0),
+    "bool of another kind in a list": ("00000001 00000005 00000002", lambda u: u.unpack_list(u.unpack_int), 8),
 }
 
 
@@ -155,6 +212,33 @@ def test_strict_unpacker_refuses_with_the_offset(case: str) -> None:
     with pytest.raises(XdrDecodeError) as caught:
         action(xdrlib.StrictUnpacker(bytes.fromhex(wire)))
     assert caught.value.offset == offset
+
+
+def test_strict_unpacker_says_how_much_there_is() -> None:
+    unpacker = xdrlib.StrictUnpacker(b"abcdefg")
+    with pytest.raises(XdrDecodeError, match=r"^needs 8 bytes, but 7 are left"):
+        unpacker.unpack_hyper()
+    unpacker.set_position(4)
+    with pytest.raises(XdrDecodeError, match=r"^needs 4 bytes, but 3 are left \(at byte 4\)$"):
+        unpacker.unpack_int()
+    with pytest.raises(XdrDecodeError, match=r"^3 bytes follow \(at byte 4\)$"):
+        unpacker.done()
+    unpacker.set_position(9)
+    with pytest.raises(XdrDecodeError, match=r"^needs 4 bytes, but 0 are left"):
+        unpacker.unpack_int()
+    assert unpacker.done() is None
+
+
+@pytest.mark.parametrize("wire", ["00000002 00000005 00000006", "00000001 00000005 00000001 00000006 00000000"])
+def test_strict_unpacker_takes_as_many_as_the_limits_allow(wire: str) -> None:
+    def unpack(elements: int) -> list[int]:
+        unpacker = xdrlib.StrictUnpacker(bytes.fromhex(wire), Limits(elements=elements))
+        way = unpacker.unpack_array if wire.startswith("00000002") else unpacker.unpack_list
+        return way(unpacker.unpack_int)
+
+    assert unpack(2) == [5, 6]
+    with pytest.raises(XdrDecodeError, match=r"^2 elements, but at most 1 are allowed"):
+        unpack(1)
 
 
 def test_strict_unpacker_honours_limits() -> None:
