@@ -162,8 +162,8 @@ class Dispatcher:
     def _run_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Reply]) -> None:
         """Run `calls` in one unit of `work`. If it cannot be made durable, each has another try by itself.
 
-        Nothing of a unit that failed has happened, so running again is safe, and
-        only the calls that are to blame get the failure.
+        Of a unit that failed nothing has happened that `recall` does not know, so
+        running again is safe, and only the calls that are to blame get the failure.
         """
         failure = self._try_unit(work, calls, replies)
         if failure is None:
@@ -176,7 +176,7 @@ class Dispatcher:
             replies[place] = self._failed(call, failure)
 
     def _try_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Reply]) -> OSError | None:
-        """Run `calls` in one unit; what kept it from becoming durable, after which none of them has happened."""
+        """Run `calls` in one unit; what kept it from becoming durable."""
         try:
             keys = {place: replay_key(call) for place, call in calls if call.target.once}
             work.begin(bool(keys))

@@ -18,7 +18,10 @@ class Work(Protocol):
         """Open a unit. `changing` says that a call in it may change the resource: waits for the writer's lock."""
 
     def commit(self) -> None:
-        """Make the unit durable. OSError: nothing of it happened, and `abort` is called next."""
+        """Make the unit durable. OSError: it may not be, and `abort` is called next.
+
+        A call of it has then not happened, or `recall` knows its result.
+        """
 
     def abort(self) -> None:
         """Undo the unit, and forget everything cached of the resource."""

@@ -10,6 +10,7 @@ from nfsrpc.nfs.status import PASSING
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
 from nfsrpc.rpc.dispatch import Peer
+from nfsrpc.store.volume import log
 from nfsrpc.store.volume.accounts import WHOLE
 from nfsrpc.store.volume.quota import Limits, set_limits
 
@@ -188,3 +189,30 @@ def test_at_a_limit(site, owner, status):
         assert write(site.nfs(0), made(site.nfs(0), site.root, b"root's"), 0, b"x" * 8192).status == s.NFS_OK
     site.restart()
     assert read(site.nfs(1000), file) == b"x" * 8192
+
+
+@pytest.mark.parametrize("kind", ["volume"], indirect=True)
+def test_a_log_that_stays_off_the_disk(site, monkeypatch):
+    """What changes something fails until the disk is well; then its retransmission gets the first answer."""
+    nfs = site.nfs()
+    file = made(nfs, site.root, b"f")
+    calls = four_calls(site, file)
+    caller = site.caller()
+    batch = [
+        (caller.message(PROCEDURES[number], (arg,), next(site.xids)), Peer("127.0.0.1", 700, "tcp"))
+        for number, arg in calls
+    ]
+
+    def statuses():
+        return [b"".join(reply)[24:28] for reply in site.dispatcher.turn(batch)]
+
+    def fail(*arguments):
+        raise OSError(errno.EIO, "injected")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log, "sync_data", fail)
+        broken.setattr(log.Log, "_fold", fail)
+        assert statuses() == [OK, s.NFSERR_IO.to_bytes(4), s.NFSERR_IO.to_bytes(4), OK]
+    assert statuses() == [OK] * 4
+    assert read(nfs, file)[:3] == b"new"
+    assert sorted(names(nfs, site.root)) == [b".", b"..", b"f", b"other"]

@@ -11,6 +11,7 @@ from ..volume import schema as volume_schema
 from ..volume.database import Database
 from ..volume.inodes import stale
 from ..volume.limits import VolumeLimits
+from ..volume.log import Log
 from ..volume.replay import Replay
 from ..volume.unit import Unit
 from . import kernel, schema
@@ -44,7 +45,7 @@ class Passthrough:
         self._database = Database(lock.state)
         self.old_keys: Sequence[OldKey] = ()
         self.fsid, self.key = self._database.one(schema.IDENTITY_GET)
-        self._unit = Unit(lock.state, self._database)
+        self._unit = Unit(lock.state, self._database, Log(lock.state, self._database))
         (offset,) = self._database.one(volume_schema.UPTIME_GET)
         capabilities = kernel.Capabilities()
         self.owners = owners(capabilities)
@@ -57,7 +58,7 @@ class Passthrough:
         replay = Replay(self._unit, self._database, VolumeLimits(), lambda: lock.monotonic() + offset, self.key)
         self._results = Results(replay, limits, lock.monotonic)
         self._step = Step(self._unit, self._pending, self._reach)
-        self._unit.join(self._files, self._cookies, replay, start=lambda: None)
+        self._unit.join(self._files, self._cookies, replay)
 
     def _can_open(self) -> bool:
         """Whether the kernel opens by handle here: it need not in a user namespace, whatever the capabilities say."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .database import Database
+from .log import Log
 from .superblock import SuperblockFile
 from .unit import WRITER_FILE, Unit
 
@@ -28,7 +29,7 @@ def beside_servers(path: str | os.PathLike[str], *, changing: bool) -> Iterator[
     try:
         database = Database(volume)
         try:
-            unit = Unit(volume, database)
+            unit = Unit(volume, database, Log(volume, database))
             try:
                 unit.begin(changing)
                 yield Beside(superblock, unit, database)

@@ -200,6 +200,10 @@ class Contents:
 
     # --- the unit ---------------------------------------------------------------------------------------------------
 
+    def final(self) -> bool:
+        """Whether files are to be cut or removed at the end of this very unit."""
+        return self._behind is None and bool(self._pending)
+
     def start(self) -> None:
         """Let the disk begin with the files of this unit while its rows are written."""
         if self._behind is None:
@@ -247,13 +251,15 @@ class Contents:
         if outcome is Outcome.COMMITTED:
             self._struck.clear()
             self._keep_shards()
-            if self._behind is None:
-                if self._pending:
-                    self._carry_out(self._owner, self._pending)
-            else:
+            if self._behind is not None:
                 self._leave_behind(self._behind)
+            elif self._pending:
+                self._carry_out(self._owner, self._pending)
+        elif outcome is Outcome.UNSYNCED:
+            # What it has on record stays there, for the next opening of the volume.
+            self._owner = _new_owner()
         if outcome is not Outcome.UNKNOWN:
-            self._reconciled(self._made if outcome is Outcome.COMMITTED else {**self._made, **self._dirty})
+            self._reconciled({**self._made, **self._dirty} if outcome is Outcome.UNDONE else self._made)
         if outcome is not Outcome.COMMITTED:
             for key in self._dirty:
                 self._discard(key)

@@ -21,6 +21,7 @@ from .generations import Generations
 from .inodes import Inode
 from .limits import VolumeLimits
 from .lock import Lock
+from .log import Log
 from .quota import recount
 from .superblock import SuperblockFile
 from .unit import Unit
@@ -251,7 +252,7 @@ def repair_volume(path: str | os.PathLike[str]) -> list[Finding]:
     with Lock(volume):
         superblock = SuperblockFile(volume)
         database = Database(volume)
-        unit = Unit(volume, database)
+        unit = Unit(volume, database, Log(volume, database))
         try:
             database.run(invariants.REINDEX)
             unit.begin(True)

@@ -8,8 +8,10 @@ PRAGMAS = (
     "PRAGMA cache_size = -8000",
     "PRAGMA journal_size_limit = 67108864",
 )
-BEHIND_PRAGMA = "PRAGMA synchronous = NORMAL"
+UNSYNCED_PRAGMA = "PRAGMA synchronous = NORMAL"
 """Commits do not wait for the disk; the log is synced before it is folded into the database, so that stays whole."""
+FOLD_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+"""Answers (whether it could not, pages in the log, pages copied)."""
 COPY_PRAGMAS = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")
 ATTACH = "ATTACH DATABASE ? AS earlier"
 BEGIN_CHANGING = "BEGIN IMMEDIATE"

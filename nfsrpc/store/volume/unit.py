@@ -2,7 +2,9 @@
 
 A reading unit is a read transaction: all it answers, from a cache or not, is
 one snapshot. A changing unit holds the writer lock from `begin` to the end of
-`commit`, also over the work on content files that follows the transaction.
+its transaction and of the work on content files that follows it; then the log
+is synced, beside the next writer. Only what cannot be taken back, cutting and
+removing content files, waits for that sync with the lock held.
 """
 
 import errno
@@ -17,6 +19,7 @@ from typing import Protocol
 from . import schema
 from .database import Database
 from .journal import Journal
+from .log import Durability
 
 WRITER_FILE = "writer"
 
@@ -25,6 +28,7 @@ class Outcome(Enum):
     """How a changing unit ended."""
 
     COMMITTED = "committed"
+    UNSYNCED = "committed, but a crash might still take it: nothing may follow that cannot be taken back"
     UNDONE = "undone"
     UNKNOWN = "the commit itself failed: undone here, but a crash might still bring it out of the database's log"
 
@@ -46,15 +50,22 @@ def _nothing() -> None:
     """Nothing is to be started."""
 
 
+def _never() -> bool:
+    """All that follows a unit can be taken back."""
+    return False
+
+
 class Unit:
     """The unit of work of one process; at most one is open at a time."""
 
-    def __init__(self, volume: Path, database: Database) -> None:
+    def __init__(self, volume: Path, database: Database, durability: Durability) -> None:
         self._database = database
+        self._durability = durability
         self._writer = os.open(volume / WRITER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._version = -1
         self._parts: tuple[Part, ...] = ()
         self._start: Callable[[], None] = _nothing
+        self._final: Callable[[], bool] = _never
         self._open = False
         self._broken = False
         self._savepoint = False
@@ -62,10 +73,14 @@ class Unit:
         self.journal = Journal()
         self._step = Step(self)
 
-    def join(self, *parts: Part, start: Callable[[], None]) -> None:
-        """Take part in every unit; flushed and settled in this order. `start` is called before the first is flushed."""
+    def join(self, *parts: Part) -> None:
+        """Take part in every unit; flushed and settled in this order."""
         self._parts = parts
+
+    def call(self, *, start: Callable[[], None], final: Callable[[], bool]) -> None:
+        """`start` before the first part is flushed; `final`: whether settling will do what cannot be taken back."""
         self._start = start
+        self._final = final
 
     def begin(self, changing: bool) -> None:
         """Open a unit; see `Work.begin`."""
@@ -77,6 +92,7 @@ class Unit:
             return
         fcntl.flock(self._writer, fcntl.LOCK_EX)
         try:
+            self._durability.check()
             self._begin(schema.BEGIN_CHANGING)
         except BaseException:
             fcntl.flock(self._writer, fcntl.LOCK_UN)
@@ -132,6 +148,18 @@ class Unit:
             self._database.run(schema.COMMIT)
         except BaseException:
             self._undo(Outcome.UNKNOWN)
+            raise
+        if self._final():
+            self._end_synced()
+        else:
+            self._end(Outcome.COMMITTED)
+            self._durability.sync()
+
+    def _end_synced(self) -> None:
+        try:
+            self._durability.sync()
+        except BaseException:
+            self._end(Outcome.UNSYNCED)
             raise
         self._end(Outcome.COMMITTED)
 
@@ -216,6 +244,7 @@ class Unit:
     def close(self) -> None:
         """Undo an open unit, and give up the descriptor."""
         self.abort()
+        self._durability.close()
         os.close(self._writer)
 
 

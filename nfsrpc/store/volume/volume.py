@@ -19,6 +19,7 @@ from .generations import Generations
 from .inodes import Inode, Inodes
 from .limits import VolumeLimits
 from .lock import VolumeLock
+from .log import Log, SyncedBehind
 from .replay import Replay
 from .superblock import SuperblockFile
 from .unit import Unit
@@ -67,18 +68,18 @@ class Volume:
         self.root = Ufid(superblock.root, superblock.root_generation)
         self._database = Database(volume)
         (offset,) = self._database.one(schema.UPTIME_GET)
-        self._unit = Unit(volume, self._database)
+        durability = SyncedBehind(self._database) if asynchronous else Log(volume, self._database)
+        self._unit = Unit(volume, self._database, durability)
         self._inodes = Inodes(self._unit, self._database, limits)
         behind = WriteBehind(volume) if asynchronous else None
-        if asynchronous:
-            self._database.run(schema.BEHIND_PRAGMA)
         self._contents = Contents(volume, self._unit, self._database, self._inodes, limits, behind)
         generations = Generations(self._superblock, limits)
         self._files = Files(self._unit, self._database, self._inodes, self._contents, generations, limits, now)
         self._directories = Directories(self._unit, self._database, self._inodes, limits, now)
         self._replay = Replay(self._unit, self._database, limits, lambda: monotonic() + offset, self.key)
         self._now = now
-        self._unit.join(self._inodes, self._directories, self._replay, self._contents, start=self._contents.start)
+        self._unit.join(self._inodes, self._directories, self._replay, self._contents)
+        self._unit.call(start=self._contents.start, final=self._contents.final)
         if self._contents.left_behind():
             with self.work(changing=True):
                 self._contents.recover()
