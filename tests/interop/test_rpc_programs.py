@@ -6,9 +6,12 @@ The first three know no port but 111, so all this runs in a network namespace of
 from __future__ import annotations
 
 import json
+import re
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sniffing import sniffed, tshark
@@ -84,6 +87,44 @@ def test_rpcinfo_speaks_versions_3_and_4_with_us(namespace, sun_server, options,
     done = namespace.run("rpcinfo", *options, *host)
     assert done.returncode == 0, done.stderr
     assert wanted.split() in [line.split() for line in done.stdout.splitlines()] or wanted in done.stdout, done.stdout
+
+
+@pytest.mark.root
+def test_a_c_program_registers_with_us(namespace, make_server, need_commands, c_builder):
+    """libtirpc's svc_register and rpcinfo -d, and what becomes of the entries of a program that ends without a word.
+
+    libtirpc registers at ::1 where rpcbind's UNIX socket is not there.
+    """
+    need_commands("rpcinfo")
+    make_server("--host", "::", namespace=namespace, port=2049)
+    program = c_builder.build("file_read_write", Path(__file__).parent / "c" / "file_server.c", "xdr", "svc")
+    entries = {(9999, 2, "udp"), (9999, 2, "tcp")}
+
+    def listed() -> set[tuple[int, int, str]]:
+        return registered(namespace.run("rpcinfo", "-p", "127.0.0.1").stdout)
+
+    server = namespace.popen([str(program), "register"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with server:
+        udp, tcp = (int(port) for port in server.stdout.readline().split())
+        assert listed() == EVERYWHERE | entries
+        called = namespace.run("rpcinfo", "-T", "tcp", "127.0.0.1", "9999", "2")
+        assert called.stdout == "program 9999 version 2 ready and waiting\n", called.stderr
+        with_addresses = namespace.run("rpcinfo", "127.0.0.1").stdout
+        for proto, port in (("udp", udp), ("tcp", tcp)):
+            assert re.search(rf"9999 +2 +{proto} +0\.0\.0\.0\.{port >> 8}\.{port & 255} .*superuser", with_addresses)
+        assert namespace.run("rpcinfo", "-d", "9999", "2").returncode == 0
+        assert listed() == EVERYWHERE
+    with namespace.popen(
+        [str(program), "register"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as killed:
+        killed.stdout.readline()
+        assert listed() == EVERYWHERE | entries
+        killed.kill()
+    for _ in range(200):
+        if listed() == EVERYWHERE:
+            break
+        select.select([], [], [], 0.1)
+    assert listed() == EVERYWHERE
 
 
 def test_showmount_lists_exports_and_clients(namespace, sun_server):

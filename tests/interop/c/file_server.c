@@ -1,5 +1,6 @@
-/* file_server: the textbook's file server, dispatched by rpcgen's code. Prints "UDP-PORT TCP-PORT" and serves until
- * its standard input ends. A file is the block last written to it; anything of nobody's is empty. */
+/* file_server [register]: the textbook's file server, dispatched by rpcgen's code. Prints "UDP-PORT TCP-PORT" and
+ * serves until its standard input ends; with an argument it is registered with the portmapper, and leaves its entries
+ * there. A file is the block last written to it; anything of nobody's is empty. */
 #include "file_read_write.h"
 #include <arpa/inet.h>
 #include <poll.h>
@@ -54,11 +55,12 @@ static int bound(int type)
 	return s;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	(void)argv;
 	SVCXPRT *udp = svcudp_create(bound(SOCK_DGRAM)), *tcp = svctcp_create(bound(SOCK_STREAM), 0, 0);
-	if (!udp || !tcp || !svc_register(udp, FILEREADWRITE, VERSION, filereadwrite_2, 0) ||
-	    !svc_register(tcp, FILEREADWRITE, VERSION, filereadwrite_2, 0)) {
+	if (!udp || !tcp || !svc_register(udp, FILEREADWRITE, VERSION, filereadwrite_2, argc > 1 ? IPPROTO_UDP : 0) ||
+	    !svc_register(tcp, FILEREADWRITE, VERSION, filereadwrite_2, argc > 1 ? IPPROTO_TCP : 0)) {
 		fprintf(stderr, "file_server: cannot serve\n");
 		return 1;
 	}
