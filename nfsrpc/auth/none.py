@@ -6,7 +6,7 @@ from .base import Accept, CallHeader, ClientSession, Peer, PlainAuth, PlainSessi
 
 FLAVOR = int(auth_flavor.AUTH_NONE)
 ANONYMOUS = Principal(FLAVOR, "none")
-_ACCEPT = Accept(ANONYMOUS)
+_ACCEPT = Accept(ANONYMOUS, lasting=True)
 
 
 class NoneCredential:

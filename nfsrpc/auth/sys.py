@@ -115,7 +115,7 @@ class SysAuthenticator:
         known = self._known.get(credential)
         if known is not None:
             return known
-        return self._known.keep(credential, Accept(claimed(credential)))
+        return self._known.keep(credential, Accept(claimed(credential), lasting=True))
 
 
 def claimed(credential: bytes) -> Principal:

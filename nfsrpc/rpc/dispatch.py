@@ -27,7 +27,17 @@ from .errors import (
 from .history import Full, History, Kept, Lost, UnderWay
 from .later import Later, Postponed
 from .logs import log_refusal
-from .message import CallHeader, Refusal, Rejected, accepted, auth_error, decode_call, program_mismatch, success
+from .message import (
+    CallHeader,
+    Refusal,
+    Rejected,
+    accepted,
+    auth_error,
+    decode_call,
+    plain_head,
+    program_mismatch,
+    success,
+)
 from .recent import RecentReplies
 from .security import Accept, Peer, ServerFlavor
 from .service import Binding, Call, Drop, Encoded, Reply, Service, Target, at_most_once, called, replay_key
@@ -51,6 +61,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_HEADS = 4096
+"""Headers that are known: some procedures each of the users of some hundred client machines."""
 
 
 class Dispatcher:
@@ -72,6 +84,7 @@ class Dispatcher:
         self._limits = limits
         self._flavors = {flavor.flavor: flavor for flavor in flavors}
         self._recent = RecentReplies()
+        self._heads: dict[bytes, tuple[Target, Accept]] = {}
         self._deadline = 0.0
         self._targets: dict[tuple[int, int, int], Target] = {}
         self._versions: dict[int, list[int]] = {}
@@ -127,7 +140,18 @@ class Dispatcher:
         return replies
 
     def _accept(self, message: bytes, peer: Peer) -> Call:
-        """Header and identity of one message; everything that forbids going on raises `Refusal`."""
+        """Header and identity of one message; everything that forbids going on raises `Refusal`.
+
+        A header that differs from an earlier one in its xid alone need not be looked at again.
+        """
+        xid, head = plain_head(message)
+        known = self._heads.get(head)
+        if known is None:
+            return self._accept_new(message, peer, head)
+        target, accept = known
+        return Call(peer, accept, accept.principal, xid, target, message, 4 + len(head), self._deadline)
+
+    def _accept_new(self, message: bytes, peer: Peer, head: bytes) -> Call:
         header = decode_call(message)
         flavor = self._flavors.get(header.credential.flavor)
         if flavor is None:
@@ -144,12 +168,19 @@ class Dispatcher:
         if target.guarded and peer.tls is None:
             raise Refusal(auth_error(header.xid, auth_stat.AUTH_TOOWEAK))
         if accept.seal is None:
+            if accept.lasting and not target.guarded and 4 + len(head) == header.body:
+                self._keep(head, target, accept)
             return Call(peer, accept, accept.principal, header.xid, target, message, header.body, self._deadline)
         try:
             message, body = accept.seal.unwrap(message, header.body)
         except GarbageArguments:
             raise Refusal(accepted(header.xid, accept_stat.GARBAGE_ARGS, accept.verifier)) from None
         return Call(peer, accept, accept.principal, header.xid, target, message, body, self._deadline)
+
+    def _keep(self, head: bytes, target: Target, accept: Accept) -> None:
+        if len(self._heads) >= _HEADS:
+            self._heads.clear()
+        self._heads[head] = target, accept
 
     def _unavailable(self, header: CallHeader, accept: Accept) -> bytes:
         versions = self._versions.get(header.program)

@@ -31,6 +31,7 @@ MAX_AUTH_BYTES = 400
 _WORD = Struct(">I")
 _TWO = Struct(">2I")
 _CALL = Struct(">8I")
+_XID_AND_LENGTH = Struct(">I24xI")
 _REPLY = Struct(">3I")
 _CALL_INT = int(msg_type.CALL)
 _REPLY_INT = int(msg_type.REPLY)
@@ -122,6 +123,18 @@ def decode_call(data: bytes) -> CallHeader:
     return CallHeader(
         xid, program, version, procedure, credential, verifier, at, at + 8 + length + (-length & 3)
     )
+
+
+def plain_head(data: bytes) -> tuple[int, bytes]:
+    """The xid of a call, and what lies between it and the arguments, provided that the verifier is empty.
+
+    Of anything else: any number, and any bytes.
+    """
+    try:
+        xid, length = _XID_AND_LENGTH.unpack_from(data)
+    except error:
+        return 0, b""
+    return xid, data[4 : 40 + length + (-length & 3)] if length <= MAX_AUTH_BYTES else b""
 
 
 def _short_call(data: bytes) -> CallHeader:

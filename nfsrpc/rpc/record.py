@@ -35,7 +35,7 @@ class RecordReader:
         """Whether the stream has broken the rules, so that nothing more can come of it."""
         return self._broken is not None
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """Take the next bytes of the stream, return the records that they complete.
 
         Records that came before a broken one are returned; the error is raised
@@ -66,7 +66,7 @@ class RecordReader:
             self._broken = broken
         return records
 
-    def _sole_record(self, data: bytes) -> bytes | None:
+    def _sole_record(self, data: bytes | memoryview) -> bytes | None:
         """The usual case: one whole record in one fragment in one piece."""
         if len(data) < 4:
             return None
@@ -74,7 +74,7 @@ class RecordReader:
         size = mark & ~_LAST
         if mark == size or size != len(data) - 4 or size > self._limits.message:
             return None
-        return data[4:]
+        return bytes(data[4:])
 
     def _cut(self, stream: bytes | memoryview, records: list[bytes]) -> int:
         """Take whole fragments from the front of `stream`; where the first one begins that is not whole."""

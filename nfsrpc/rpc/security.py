@@ -84,11 +84,15 @@ class Accept:
         Goes into the header of every accepted reply to it.
     seal
         None where arguments and result travel as they are.
+    lasting
+        Whether the same credential, with an empty verifier, is accepted just so from every peer and at any
+        time: the flavour is not asked again then.
     """
 
     principal: Any
     verifier: OpaqueAuth = NULL_AUTH
     seal: Seal | None = None
+    lasting: bool = False
 
 
 class ServerFlavor(Protocol):

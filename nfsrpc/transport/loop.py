@@ -16,7 +16,7 @@ from nfsrpc.rpc.later import Later
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import numeric_host
-from .connection import Connection
+from .connection import READ, Connection
 from .datagrams import Datagrams, datagrams
 from .endpoints import Endpoint
 from .unix import peer_uid
@@ -65,6 +65,7 @@ class Loop:
         self._limits = limits
         self._selector = selectors.DefaultSelector()
         self._connections: OrderedDict[Connection, float] = OrderedDict()
+        self._memory = memoryview(bytearray(READ))
         self._per_host: Counter[str] = Counter()
         self._ready: dict[Connection, None] = {}
         self._datagrams: list[Datagrams] = []
@@ -170,9 +171,7 @@ class Loop:
             self._settle(connection)
 
     def _gather_datagrams(self, source: Datagrams, _mask: int) -> None:
-        for message, peer, origin in source.receive(self._datagram_room):
-            self._calls.append((message, peer))
-            self._origins.append((source, origin))
+        source.receive(self._datagram_room, self._calls, self._origins)
 
     def _gather_records(self) -> None:
         """Every connection that has calls gets its share of the turn; who got one goes to the end of the queue."""
@@ -240,7 +239,7 @@ class Loop:
             self._close(next(other for other in self._connections if other.peer.host == peer.host))
         elif len(self._connections) >= self._limits.connections:
             self._close(next(iter(self._connections)))
-        connection = Connection(sock, peer, self._limits, self._tls())
+        connection = Connection(sock, peer, self._limits, self._memory, self._tls())
         self._connections[connection] = time.monotonic()
         self._per_host[peer.host] += 1
         self._expect(connection, _READ)

@@ -133,7 +133,7 @@ class Channel:
         self.ended = False
         """Whether the peer has said that nothing more comes (close_notify)."""
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """The plain bytes that `data` completes. `TlsFailed`: the handshake fails, or the stream is not genuine."""
         self._in.write(data)
         plain = []
@@ -213,7 +213,7 @@ class ServerStream:
         """None in clear text; the name in the client's certificate, or "" without one."""
         return self._channel.peer_name if self._channel is not None and self._channel.established else None
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """The records that `data` completes. `RecordError` or `TlsFailed`: the connection must end after `urgent`."""
         if self._channel is not None:
             try:

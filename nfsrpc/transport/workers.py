@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from .heap import keep_freed
 from .inheritance import notify
 from .master import FORESEEN, Master, Plan
 from .supervisor import Supervisor
@@ -18,6 +19,7 @@ def run(plan: Plan) -> bool:
     is replaced and takes over its predecessor's sockets; workers whose
     supervisor was killed end by themselves.
     """
+    keep_freed()
     master = Alone(plan) if plan.workers == 1 else Supervisor(plan)
     with master.signals:
         return master.run()

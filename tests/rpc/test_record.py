@@ -40,6 +40,18 @@ def test_stream_is_cut_into_records_however_it_arrives(stream: bytes, records: l
     assert reader.pending == 0
 
 
+@pytest.mark.parametrize(("stream", "records"), GOOD.values(), ids=GOOD)
+@pytest.mark.parametrize("step", [1, 3, 4, 5, 10_000])
+def test_memory_that_was_fed_is_free_for_the_next_bytes(stream: bytes, records: list[bytes], step: int) -> None:
+    reader, memory, got = RecordReader(), bytearray(), []
+    for at in range(0, len(stream), step):
+        memory[:] = stream[at : at + step]
+        with memoryview(memory) as view:
+            got += reader.feed(view)
+        memory[:] = b"\xee" * len(memory)
+    assert got == records
+
+
 LIMITS = replace(DEFAULT_LIMITS, message=100, fragments=10)
 BAD = {
     "one fragment over the cap": pack(">I", LAST | 101),
