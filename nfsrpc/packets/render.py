@@ -6,6 +6,7 @@ from typing import Any
 
 from .decoded import Decoded
 from .fields import Fields
+from .identity import flavor_name, identity
 from .structure import lines, plain
 
 
@@ -34,8 +35,11 @@ def _latency(latency: int | None) -> str:
 def structures(decoded: Decoded) -> Iterator[str]:
     """The whole of arguments and result, indented, to stand below the line."""
     exchange = decoded.exchange
-    flavor, body = exchange.credential
-    yield f"  call: {len(exchange.call)} bytes, version {exchange.version}, credential {flavor} of {len(body)} bytes"
+    flavor = flavor_name(exchange.credential.flavor)
+    yield f"  call: {len(exchange.call)} bytes, version {exchange.version}, {flavor}"
+    caller = identity(exchange.credential)
+    if caller is not None:
+        yield from lines(caller, "credential")
     for number, argument in enumerate(decoded.arguments or ()):
         yield from lines(argument, f"argument {number + 1}" if len(decoded.arguments or ()) > 1 else "argument")
     if exchange.reply is not None:
@@ -61,6 +65,8 @@ def document(decoded: Decoded, fields: Fields) -> dict[str, Any]:
         "version": exchange.version,
         "procedure": decoded.procedure,
         "procedure_number": exchange.procedure,
+        "flavor": flavor_name(exchange.credential.flavor),
+        "credential": plain(identity(exchange.credential)),
         "status": decoded.status,
         "latency": None if exchange.latency is None else exchange.latency / 1e9,
         "sent": exchange.repeats + 1,

@@ -167,6 +167,43 @@ def test_verbose_shows_the_structures(session):
     assert "status: NFS_OK (0)" in text
 
 
+CALLERS = {
+    "AUTH_NONE": (0, b"", None, []),
+    "AUTH_SYS": (
+        1, word(7) + opaque(b"client") + word(1000, 100, 2, 4, 24),
+        {"stamp": 7, "machinename": b"client".hex(), "uid": 1000, "gid": 100, "gids": [4, 24]},
+        ["credential: authsys_parms", "machinename: 'client'", "uid: 1000", "gid: 100"],
+    ),
+    "AUTH_SHORT": (2, b"nick", b"nick".hex(), ["credential: 'nick'"]),
+    "AUTH_DH": (3, word(1, 0xBEEF), "000000010000beef", ["credential: 000000010000beef"]),
+    "RPCSEC_GSS": (
+        6, word(1, 0, 9, 1) + opaque(b"ctx!"),
+        {"rgc_version": 1, "rgc_cred_v1": {
+            "gss_proc": "RPCSEC_GSS_DATA", "seq_num": 9, "service": "rpc_gss_svc_none", "handle": b"ctx!".hex()}},
+        ["credential: rpc_gss_cred_t", "seq_num: 9"],
+    ),
+    "77": (77, b"who?", b"who?".hex(), ["credential: 'who?'"]),
+    "AUTH_SYS, broken": (1, word(7, 400), word(7, 400).hex(), [f"credential: {word(7, 400).hex()}"]),
+    "AUTH_SYS, and more": (
+        1, word(7, 0, 1, 2, 0, 5), word(7, 0, 1, 2, 0, 5).hex(), [f"credential: {word(7, 0, 1, 2, 0, 5).hex()}"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_who_calls(tmp_path, caller):
+    flavor, body, value, shown = CALLERS[caller]
+    message = word(1, 0, 2, NFS, 2, 0, flavor) + opaque(body) + bytes(8)
+    path = tmp_path / "one.pcap"
+    path.write_bytes(b"".join(pcap(ticking([up(message), down(reply(1))]))))
+    document = json.loads(run(path, "--json"))
+    assert (document["flavor"], document["credential"]) == (caller.partition(",")[0], value)
+    _, head, *rest = run(path, "-v").splitlines()
+    assert head == f"  call: {len(message)} bytes, version 2, {caller.partition(',')[0]}"
+    found = [line.strip() for line in rest]
+    assert [line for line in shown if line not in found] == []
+    assert len(found) == 1 or shown
+
+
 def test_summary_counts_everything(session):
     figures = json.loads(run(session, "-s", "--json"))
     assert figures["packets"] == len(SESSION)

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from nfsrpc.rpc.retry import AT_LEAST_ONCE, MAYBE, Backoff, RetryPolicy, Schedule
+from nfsrpc.rpc.retry import AT_LEAST_ONCE, MAYBE, Backoff, RetryPolicy, RoundTrips, Schedule
 
 MIDDLE = 0.5
 """The random number that leaves a pause as long as the policy says."""
@@ -79,10 +79,12 @@ def test_the_deadline_itself_is_too_late() -> None:
         {"jitter": 1},
         {"jitter": -0.1},
         {"transmissions": 0},
+        {"least": 0},
+        {"least": 0.8},
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"pauses|at least once"):
+    with pytest.raises(ValueError, match=r"pauses?|at least once"):
         RetryPolicy(**wrong)  # type: ignore[arg-type]
 
 
@@ -105,3 +107,49 @@ def test_a_policy_does_not_change_and_has_no_other_fields():
     with pytest.raises(FrozenInstanceError):
         MAYBE.first = 1
     assert not hasattr(MAYBE, "__dict__")
+
+
+def test_policies_at_their_limits():
+    RetryPolicy(first=1, factor=1, ceiling=1, jitter=0, transmissions=1, least=1)
+
+
+@pytest.mark.parametrize(
+    ("replies", "pauses"),
+    [
+        # The first reply: its time, and four times half of that (RFC 6298 §2.2).
+        ([0.1], [0.3]),
+        # Then an eighth and a quarter of the new go in (§2.3): 0.1 + 4 * 0.0375, which is 0.25, is near enough to 0.3;
+        # 0.1 + 4 * 0.028125 is not.
+        ([0.1, 0.1, 0.1], [0.3, 0.3, 0.2125]),
+        # 0.1 and 0.05, then 0.15 and 0.1375.
+        ([0.1, 0.5], [0.3, 0.7]),
+        # Not below the least, not above the first.
+        ([0.001], [0.02]),
+        ([5.0], [0.7]),
+    ],
+)
+def test_the_first_pause_follows_the_replies(replies, pauses):
+    trips = RoundTrips(RetryPolicy(least=0.02, transmissions=9))
+    seen = []
+    for seconds in replies:
+        trips.took(seconds)
+        seen.append(trips.policy.first)
+        assert (trips.policy.transmissions, trips.policy.ceiling) == (9, 15.0)
+    assert seen == pytest.approx(pauses)
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.7 * 0.81 / 3, 0.7), (0.7 * 0.79 / 3, 0.7 * 0.79)])
+def test_small_changes_are_left_alone(seconds, pause):
+    trips = RoundTrips(RetryPolicy(least=0.02))
+    trips.took(seconds)
+    assert trips.policy.first == pytest.approx(pause)
+
+
+def test_the_pause_grows_again_only_by_a_quarter():
+    trips = RoundTrips(RetryPolicy(first=100, ceiling=100, least=0.001))
+    trips.took(1.0)
+    assert trips.policy.first == pytest.approx(3)
+    trips.took(2.2)  # mean 1.15, deviation 0.675: 3.85, more than 1.25 times 3
+    assert trips.policy.first == pytest.approx(3.85)
+    trips.took(2.2)  # 1.28125 + 4 * 0.76875
+    assert trips.policy.first == pytest.approx(3.85)
