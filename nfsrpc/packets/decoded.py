@@ -144,7 +144,7 @@ def failure_name(failure: RpcError) -> str:
 
 
 def own_status(result: Any) -> str:
-    """The status that a result carries itself: where its first field is one, 0 is success. OK where there is none."""
+    """The status that a result's first field carries, OK where it carries none; success is 0, or ends in _OK."""
     if isinstance(result, IntEnum):
         status: Any = result
     else:
@@ -152,9 +152,10 @@ def own_status(result: Any) -> str:
         if not fields or "stat" not in fields[0]:
             return OK
         status = getattr(result, fields[0])
-    if int(status) == 0:
+    name = getattr(status, "name", "")
+    if int(status) == 0 or name.endswith("_OK"):
         return OK
-    return status.name if isinstance(status, IntEnum) else _MOUNT_ERRORS.get(status, f"error {status}")
+    return name if isinstance(status, IntEnum) else _MOUNT_ERRORS.get(status, f"error {status}")
 
 
 def _gss(exchange: Exchange) -> tuple[int, int] | None:

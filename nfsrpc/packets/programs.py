@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from nfsrpc.protocols import mount, nfs_prot, portmap, rpcb_prot
+from nfsrpc.protocols import key_prot, mount, nfs_prot, portmap, rpcb_prot, rquota
 from nfsrpc.rpcgen.compiler import compile_file
 from nfsrpc.rpcgen.python.module import generate, module_name
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure
@@ -15,12 +15,14 @@ LIMITS: Limits = replace(
     DEFAULT_LIMITS, message=4 << 20, accept_nonzero_padding=True, accept_any_bool=True, accept_trailing_bytes=True
 )
 """What is looked at is not what one would accept: a peer's rubbish fill bytes are no reason to show nothing."""
-OURS = (portmap, rpcb_prot, mount, nfs_prot)
+OURS = (portmap, rpcb_prot, mount, nfs_prot, rquota, key_prot)
 SHORT: Mapping[str, str] = MappingProxyType({
     "NFS_PROGRAM": "nfs",
     "MOUNTPROG": "mount",
     "PMAP_PROG": "portmap",
     "RPCBPROG": "rpcbind",
+    "RQUOTAPROG": "rquota",
+    "KEY_PROG": "keyserv",
 })
 
 
@@ -57,10 +59,11 @@ class Programs:
 
     def _add_version(self, program: str, procedures: Mapping[int, Procedure]) -> None:
         short = SHORT.get(program, program)
-        cut = _common_prefix([p.name for p in procedures.values()])
+        # Procedure 0 of a specification that does not name it is called NULL.
+        prefix = _common_prefix([p.name for p in procedures.values() if p.name != "NULL"] or ["NULL"])
         for procedure in procedures.values():
             key = (procedure.program, procedure.version, procedure.number)
-            self._procedures[key] = Named(short, procedure.name[cut:], procedure)
+            self._procedures[key] = Named(short, procedure.name.removeprefix(prefix), procedure)
             self._names.setdefault(procedure.program, short)
 
     def find(self, program: int, version: int, procedure: int) -> Named | None:
@@ -79,11 +82,11 @@ class Programs:
         return "NULL" if procedure == 0 else f"proc-{procedure}"
 
 
-def _common_prefix(names: list[str]) -> int:
-    """Length of what all names begin with, up to an underscore: NFSPROC_ is no news to anybody."""
+def _common_prefix(names: list[str]) -> str:
+    """What all names begin with, up to an underscore: NFSPROC_ is no news to anybody."""
     first, last = min(names), max(names)
     same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
-    return first.rfind("_", 0, same) + 1
+    return first[: first.rfind("_", 0, same) + 1]
 
 
 def decode_arguments(procedure: Procedure, data: bytes, at: int) -> tuple[tuple[Any, ...], int]:

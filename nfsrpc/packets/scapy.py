@@ -40,7 +40,7 @@ from nfsrpc.rpcgen.scapy.layers import (
     dissect_port,
 )
 
-from .layers import file_read_write, key_prot, mount, nfs_prot, portmap, rpc_msg, rpcb_prot, rpcsec_gss
+from .layers import file_read_write, key_prot, mount, nfs_prot, portmap, rpc_msg, rpcb_prot, rpcsec_gss, rquota
 from .streams import is_call, is_reply
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "rpc_msg",
     "rpcb_prot",
     "rpcsec_gss",
+    "rquota",
 ]
 _FULL_NAME = 0
 

@@ -105,7 +105,9 @@ class Recorder:
         known = self._rows.get(key)
         if known is not None:
             return known
-        place = next((at for at in range(0, len(self._memory), _ROW) if self._is_for(at, key)), 0)
+        place = next((at for at in range(0, len(self._memory), _ROW) if self._is_for(at, key)), None)
+        if place is None:
+            return self.refused
         _HEAD.pack_into(self._memory, place, *key, 1, name.encode())
         self._rows[key] = (place + _HEAD.size) // 8
         return self._rows[key]

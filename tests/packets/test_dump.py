@@ -119,6 +119,21 @@ def test_each_call_is_one_line(session):
     assert found.startswith("22:13:20.000000 10.0.0.1:700 > 10.0.0.2:40123 udp 00000001 mount MNT")
 
 
+def test_quotas_and_keys(tmp_path):
+    quota = word(1, 4096, 1, 50, 40, 7, 0, 0, 3, 0, 0)
+    frames = [
+        up(call(17, 100011, 1, 1, opaque(b"/export") + word(1000))), down(reply(17, quota)),
+        up(call(18, 100011, 2, 1, opaque(b"/export") + word(0, 7))), down(reply(18, word(2))),
+        up(call(19, 100029, 2, 5, opaque(b"unix.7@here"))), down(reply(19, word(2))),
+    ]  # fmt: skip
+    path = tmp_path / "quota.pcap"
+    path.write_bytes(b"".join(pcap(ticking(frames))))
+    first, second, third = about(run(path))
+    assert first.startswith("rquota GETQUOTA gqa_pathp='/export' gqa_uid=1000 = OK 1ms: status=Q_OK rq_bsize=4096 ")
+    assert second == "rquota GETQUOTA gqa_pathp='/export' gqa_type=0 gqa_id=7 = Q_NOQUOTA 1ms: status=Q_NOQUOTA"
+    assert third == "keyserv GETCRED 'unix.7@here' = KEY_UNKNOWN 1ms: status=KEY_UNKNOWN"
+
+
 FILTERS = {
     "procedure": (["--procedure", "getattr"], 5),
     "two procedures": (["--procedure", "LOOKUP", "--procedure", "11"], 3),

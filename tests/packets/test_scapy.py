@@ -2,10 +2,33 @@
 
 import socket
 import struct
+from pathlib import Path
 
 import pytest
 from by_hand import ROOT, ByHand, chain, fattr, opaque, word
-from captures import CLIENT, SERVER, call, ethernet, fragments, ipv4, ipv6, pcap, record, reply, tcp, ticking, udp, up
+from captures import (
+    CLIENT,
+    SERVER,
+    call,
+    down,
+    ethernet,
+    fragments,
+    ipv4,
+    ipv6,
+    pcap,
+    record,
+    reply,
+    tcp,
+    ticking,
+    udp,
+    up,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from xdr_values import Values, module_of
+
+from nfsrpc.rpcgen.compiler import compile_file
+from nfsrpc.rpcgen.model import Void
 
 scapy = pytest.importorskip("scapy.all")
 rpc = pytest.importorskip("nfsrpc.packets.scapy")
@@ -64,6 +87,37 @@ def test_no_byte_is_unknown_and_all_are_built_again(program, version, procedure,
     for packet, message in ((first, asked), (second, said)):
         assert "Rpc" in layers(packet)
         assert unknown(packet) == b""
+        rebuilt = packet[rpc.Rpc].copy()
+        rebuilt.clear_cache()
+        assert bytes(rebuilt) == message
+
+
+def procedures():
+    for path in sorted((Path(__file__).parents[2] / "xdr_specs").glob("*.x")):
+        spec = compile_file(path).spec
+        values = Values(spec, module_of(spec))
+        for program in spec.programs:
+            for version in program.versions:
+                service = getattr(values.module, f"{program.name}_{version.number}_service")
+                for procedure in version.procedures:
+                    ours = service.procedures[procedure.number]
+                    yield pytest.param(values, procedure, ours, id=f"{program.name} {version.number} {procedure.name}")
+
+
+@pytest.mark.parametrize(("values", "described", "procedure"), list(procedures()))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_every_procedure_of_every_specification(values, described, procedure, data):
+    out = []
+    procedure.encode_args(tuple(data.draw(values.of(f.type, 0)) for f in described.arguments), out)
+    asked = call(0x99, procedure.program, procedure.version, procedure.number, b"".join(out))
+    out = []
+    result = None if isinstance(described.result, Void) else data.draw(values.of(described.result, 0))
+    procedure.encode_result(result, out)
+    said = reply(0x99, b"".join(out))
+    for frame, message in ((up(asked, port=40321), asked), (down(said, port=40321), said)):
+        packet = scapy.Ether(frame)
+        assert ("Rpc" in layers(packet), unknown(packet)) == (True, b"")
         rebuilt = packet[rpc.Rpc].copy()
         rebuilt.clear_cache()
         assert bytes(rebuilt) == message

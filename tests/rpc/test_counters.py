@@ -1,6 +1,7 @@
 """Counters of procedures: each worker counts for itself, whoever reads adds up, a successor goes on."""
 
 import os
+import struct
 import time
 
 import pytest
@@ -32,8 +33,7 @@ def clock(monkeypatch):
 def test_a_call_is_counted_by_its_time(clock, microseconds, bucket):
     made = Counters()
     recorder = made.recorder(0)
-    clock.now = 0.0
-    began = -(microseconds + 0.01) / 1e6
+    began = clock.now - (microseconds + 0.01) / 1e6
     recorder.turn([recorder.row(procedure(1))], began)
     found = next(count for count in made.read() if count.program == 9)
     assert [n for n, calls in enumerate(found.buckets) if calls] == [bucket]
@@ -89,12 +89,15 @@ def test_procedures_that_are_too_many_share_the_first_row(clock):
     assert recorder.refused not in rows[: ROWS - 1]
     assert set(rows[ROWS - 1 :]) == {recorder.refused}
     assert len(made.read()) == ROWS
+    first = made.read()[0]
+    assert (first.program, first.version, first.procedure, first.name) == (0, 0, 0, "(refused)")
 
 
-def test_names_of_any_length():
+@pytest.mark.parametrize("name", ["N" * 48, "MAX", "0"])
+def test_names_of_any_length(name):
     made = Counters()
-    made.recorder(0).row(procedure(1, "N" * 60))
-    assert made.read()[1].name == "N" * 48
+    made.recorder(0).row(procedure(1, name + "more" * (len(name) == 48)))
+    assert made.read()[1].name == name
 
 
 @pytest.mark.parametrize(
@@ -116,3 +119,19 @@ def test_quantiles(buckets, part, seconds):
 
 def test_the_sizes_that_a_successor_relies_on():
     assert (ROWS, BUCKETS, counters._ROW) == (256, 26, 64 + 8 * 32)
+    one, three = Counters(), Counters(3)
+    assert os.fstat(one.fileno()).st_size == 256 * 320
+    assert os.fstat(three.fileno()).st_size == 3 * 256 * 320
+
+
+def test_the_layout_that_a_successor_relies_on(clock):
+    made = Counters(2)
+    recorder = made.recorder(1)
+    row = recorder.row(procedure(7, "NAME"))
+    recorder.turn([row, row, row], 99.999_998_5)  # 1.5 us
+    recorder.failed(row)
+    recorder.failed(row)
+    recorder.replayed(row)
+    second = os.pread(made.fileno(), 320, 256 * 320 + 320)
+    buckets = [0, 3, *[0] * 28]
+    assert second == struct.pack("=4I48s32Q", 9, 2, 7, 1, b"NAME", 2, 1, *buckets)
