@@ -130,8 +130,8 @@ class NfsServer:
         self._inheritance = Inheritance()
         self._registry = Registry(self._inheritance.take("registry"))
         self._inheritance.keep("registry", self._registry.fileno())
-        self._statistics = Statistics(self._inheritance.take("portmap statistics"))
-        self._inheritance.keep("portmap statistics", self._statistics.fileno())
+        self._statistics = Statistics(self._inheritance.take("statistics of the portmapper"))
+        self._inheritance.keep("statistics of the portmapper", self._statistics.fileno())
         self._security = _security(self._exports)
         self._flavors = authenticators(self._security, options.security)
         self._locks: dict[str, Held] = {}

@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from nfsrpc.protocols import portmap as pm
@@ -91,24 +92,31 @@ class Mapper:
         return [entry for entry in self.entries() if entry[:2] == (program, version)]
 
     def forward(
-        self, target: Target, call: Call, answer: Callable[[Service, bytes], Any], failure: type[Exception]
+        self, index: int, target: Target, call: Call, answer: Callable[[Service, bytes], Any], direct: bool = True
     ) -> NoReturn:
         """Call `target` for a caller: raises `Postponed`, and the reply is what `answer` makes of entry and result.
 
-        `Drop` without a forwarder, or where it may not be; `failure` if the call fails.
+        `Drop` without a forwarder, or where it may not be. Of a call that fails nobody hears, unless it is not
+        `direct`: INDIRECT tells. Counted under version `index` + 2.
         """
         forwarder = self._forwarder
         if forwarder is None or not forwarder.permits(target):
             raise Drop
-        entry = self._registry.find(target.program, target.version, "udp6" if _speaks_ipv6(call.peer) else "udp")
+        netid = "udp6" if _speaks_ipv6(call.peer) else "udp"
+        entry = self._registry.find(target.program, target.version, netid)
+        count = partial(self.statistics.called_for_others, index, target[:3], netid, direct)
         if entry is None:
+            count(False)
             raise Drop
 
         def work() -> Any:
             try:
-                return answer(entry, forwarder.call(target, entry.address))
+                result = answer(entry, forwarder.call(target, entry.address))
             except (RpcError, XdrError, OSError):
-                raise failure from None
+                count(False)
+                raise (Drop if direct else RemoteSystemError) from None
+            count(True)
+            return result
 
         raise postponed(call, forwarder.start(work))
 
@@ -194,10 +202,10 @@ class PortMapper(pm.PMAP_PROG_2_service):
         """Call a local service; only its success is answered (RFC 1833 §3.1)."""
         self._count.called(0, 5)
         self._mapper.forward(
+            0,
             Target(arg.prog, arg.vers, arg.proc, arg.args),
             call,
             lambda entry, result: pm.call_result(port_of(entry, ("udp", "udp6")), result),
-            Drop,
         )
 
 
@@ -265,12 +273,13 @@ class _RpcBind:
         except ValueError:
             return b""
 
-    def _forward(self, arg: rb.rpcb_rmtcallargs, call: Call, failure: type[Exception]) -> NoReturn:
+    def _forward(self, arg: rb.rpcb_rmtcallargs, call: Call, direct: bool = True) -> NoReturn:
         self._mapper.forward(
+            self._index,
             Target(arg.prog, arg.vers, arg.proc, arg.args),
             call,
             lambda entry, result: rb.rpcb_rmtcallres(_reachable(entry, call.peer), result),
-            failure,
+            direct,
         )
 
 
@@ -282,7 +291,7 @@ class RpcBind3(_RpcBind, rb.RPCBPROG_3_service):
     def RPCBPROC_CALLIT(self, arg: rb.rpcb_rmtcallargs, call: Call) -> rb.rpcb_rmtcallres:
         """Call a local service; only its success is answered."""
         self._count.called(self._index, 5)
-        self._forward(arg, call, Drop)
+        self._forward(arg, call)
 
 
 class RpcBind4(_RpcBind, rb.RPCBPROG_4_service):
@@ -293,7 +302,7 @@ class RpcBind4(_RpcBind, rb.RPCBPROG_4_service):
     def RPCBPROC_BCAST(self, arg: rb.rpcb_rmtcallargs, call: Call) -> rb.rpcb_rmtcallres:
         """Call a local service; only its success is answered."""
         self._count.called(self._index, 5)
-        self._forward(arg, call, Drop)
+        self._forward(arg, call)
 
     def RPCBPROC_GETVERSADDR(self, arg: rb.rpcb, call: Call) -> bytes:
         """As GETADDR, of exactly this version."""
@@ -304,7 +313,7 @@ class RpcBind4(_RpcBind, rb.RPCBPROG_4_service):
     def RPCBPROC_INDIRECT(self, arg: rb.rpcb_rmtcallargs, call: Call) -> rb.rpcb_rmtcallres:
         """Call a local service; its failure is answered too."""
         self._count.called(self._index, 10)
-        self._forward(arg, call, RemoteSystemError)
+        self._forward(arg, call, direct=False)
 
     def RPCBPROC_GETADDRLIST(self, arg: rb.rpcb, call: Call) -> rb.rpcb_entry_list | None:
         """Every way to reach a program version."""

@@ -269,7 +269,7 @@ class Dispatcher:
             return None
         except Lost:
             kept = Kept(accept_stat.SYSTEM_ERR, b"")
-        except RpcError as error:
+        except (RpcError, Rejected) as error:
             return self._fail(call, error)
         if kept.stat == accept_stat.SUCCESS:
             return _succeeded(call, [kept.result])
@@ -279,7 +279,7 @@ class Dispatcher:
         """Run a claimed call. A handler that raises a typed error did nothing; of any other, who knows."""
         try:
             kept = Kept(accept_stat.SUCCESS, b"".join(self._result(call, call.target.handler(*args, call))))
-        except (Drop, RpcError):
+        except (Drop, RpcError, Rejected):
             history.release(key)
             raise
         except Exception as error:

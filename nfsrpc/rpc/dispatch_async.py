@@ -11,7 +11,7 @@ from .dispatch import Call, Dispatcher, Drop, _succeeded, replay_key
 from .errors import RpcError
 from .history import Full, Kept, Lost, UnderWay
 from .later import Later, Postponed
-from .message import Refusal, accepted
+from .message import Refusal, Rejected, accepted
 from .security import Peer
 
 
@@ -66,7 +66,7 @@ class AsyncDispatcher(Dispatcher):
         assert history is not None
         try:
             kept = Kept(accept_stat.SUCCESS, b"".join(await self._run(call, args)))
-        except (Drop, RpcError):
+        except (Drop, RpcError, Rejected):
             history.release(key)
             raise
         except BaseException as error:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from nfsrpc.protocols.nfs_prot import NFS_PROGRAM, NFS_VERSION
 from nfsrpc.testing.served import Served
@@ -132,8 +134,7 @@ def test_a_server_that_is_not_there(tmp_path):
 
 
 def test_prometheus_reads_the_metrics_port(tmp_path):
-    import socket
-
+    """As its own library does."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with Served(tmp_path, "--control", str(tmp_path / "control"), "--metrics", str(port)) as server:
@@ -144,6 +145,17 @@ def test_prometheus_reads_the_metrics_port(tmp_path):
         labels = 'program="100003",version="2",procedure="NFSPROC_NULL"'
         assert f"nfsrpc_call_seconds_count{{{labels}}} 4" in text.splitlines()
         assert f'nfsrpc_call_seconds_bucket{{{labels},le="+Inf"}} 4' in text.splitlines()
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        assert {name: family.type for name, family in families.items()} == {
+            "nfsrpc_failures": "counter", "nfsrpc_replays": "counter", "nfsrpc_call_seconds": "histogram"
+        }  # fmt: skip
+        null = {"program": "100003", "version": "2", "procedure": "NFSPROC_NULL"}
+        buckets = [
+            sample.value for sample in families["nfsrpc_call_seconds"].samples
+            if sample.name.endswith("_bucket") and sample.labels.items() >= null.items()
+        ]  # fmt: skip
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == 4
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/else", timeout=20)
 

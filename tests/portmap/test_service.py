@@ -350,3 +350,9 @@ def test_forwarding_when_asked_for(service):
     assert mapper.ask(CALLIT, 300, 1, 1, 0, peer=REMOTE) == (service, 0)
     assert mapper.ask(CALLIT, 100000, 2, 0, 0) is None, "never to itself"
     assert mapper.ask(CALLIT, 999, 1, 0, 0) is None
+    two, _, four = mapper.rpcb("GETSTAT")
+    none = rb.rpcbs_rmtcalllist(999, 1, 0, 0, 1, 0, b"udp", None)
+    failed = rb.rpcbs_rmtcalllist(300, 1, 2, 0, 1, 0, b"udp", none)
+    assert two.rmtinfo == rb.rpcbs_rmtcalllist(300, 1, 1, 2, 0, 0, b"udp", failed)
+    failed = rb.rpcbs_rmtcalllist(300, 1, 2, 0, 1, 1, b"udp", None)
+    assert four.rmtinfo == rb.rpcbs_rmtcalllist(300, 1, 1, 1, 0, 1, b"udp", failed)

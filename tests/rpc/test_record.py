@@ -1,5 +1,7 @@
 """Record marking: every row runs whole, byte by byte, and with another record behind it."""
 
+import contextlib
+import tracemalloc
 from dataclasses import replace
 from struct import pack
 
@@ -50,6 +52,22 @@ def test_memory_that_was_fed_is_free_for_the_next_bytes(stream: bytes, records: 
             got += reader.feed(view)
         memory[:] = b"\xee" * len(memory)
     assert got == records
+
+
+def test_memory_is_what_was_declared_at_most():
+    """A record of the largest size in as many fragments as there may be, which never ends; and one that only claims."""
+    limits = replace(DEFAULT_LIMITS, message=1 << 20, fragments=1024)
+    for stream, most in ((fragment(b"x" * 1000, False) * 1024, 3 << 20), (pack(">I", LAST - 1), 4096)):
+        reader = RecordReader(limits)
+        tracemalloc.start()
+        try:
+            with contextlib.suppress(RecordError):
+                for at in range(0, len(stream), 1460):
+                    assert reader.feed(stream[at : at + 1460]) == []
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < most
 
 
 LIMITS = replace(DEFAULT_LIMITS, message=100, fragments=10)

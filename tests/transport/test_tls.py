@@ -68,17 +68,17 @@ def start(request, keys: Path) -> Iterator[Start]:
     def context(mutual: bool) -> ssl.SSLContext:
         return server_context(str(keys / "server.pem"), str(keys / "server.key"), str(keys / "ca.pem"), mutual)
 
-    def start(*, tls: bool = True, required: bool = False, mutual: bool = False) -> int:
+    def start(*, tls: bool = True, required: bool = False, mutual: bool = False, host: str = "127.0.0.1") -> int:
         binding = Binding(Who(), tls_required=required)
         secure = context(mutual) if tls else None
         if request.param == "loop":
-            server = Server(lambda: [binding], [("127.0.0.1", 0)], tls=secure)
+            server = Server(lambda: [binding], [(host, 0)], tls=secure)
             loop = server.loop()
             thread = threading.Thread(target=loop.run)
             thread.start()
             ends.extend((loop.stop, thread.join, server.close))
             return server.ports[0]
-        ours = AsyncServer([binding], tls=secure)
+        ours = AsyncServer([binding], host, tls=secure)
         events = asyncio.new_event_loop()
         thread = threading.Thread(target=events.run_forever)
         thread.start()
@@ -101,14 +101,14 @@ def tls(keys: Path, own: str | None = None, authority: str = "ca") -> ClientTls:
     return ClientTls(client_context(str(keys / f"{authority}.pem"), *files), 9999, 2)
 
 
-def read_blocking(port: int, length: int = 1, **options: Any) -> bytes:
-    with connect_tcp("127.0.0.1", port, timeout=20, **options) as client:
+def read_blocking(port: int, length: int = 1, host: str = "127.0.0.1", **options: Any) -> bytes:
+    with connect_tcp(host, port, timeout=20, **options) as client:
         return FILEREADWRITE_2_client(client).READ(readargs(1, 0, length))
 
 
-def read_async(port: int, length: int = 1, **options: Any) -> bytes:
+def read_async(port: int, length: int = 1, host: str = "127.0.0.1", **options: Any) -> bytes:
     async def run() -> bytes:
-        async with await connect_async("127.0.0.1", port, timeout=20, **options) as client:
+        async with await connect_async(host, port, timeout=20, **options) as client:
             return await FILEREADWRITE_2_client(client).READ(readargs(1, 0, length))
 
     return asyncio.run(run())
@@ -125,6 +125,11 @@ def test_calls_inside_tls(start, keys, read):
     assert read(port, tls=tls(keys)) == b"''"
     assert read(port, tls=tls(keys, "client")) == b"'client.example'"
     assert read(port, 100, tls=tls(keys)) == b"''" * 100
+
+
+def test_calls_inside_tls_over_ipv6(start, keys, read):
+    """The certificate bears the address that was connected to."""
+    assert read(start(host="::1", required=True), host="::1", tls=tls(keys)) == b"''"
 
 
 def test_required_tls_refuses_clear_text(start, keys, read):
