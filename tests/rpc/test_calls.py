@@ -380,3 +380,198 @@ def test_bytes_behind_a_result_are_counted() -> None:
     calls.receive(success(call.xid, 7) + bytes(8))
     with pytest.raises(BadReply, match="the reply to ECHO has 8 bytes too many"):
         call.result()
+
+
+def test_an_answer_has_the_verifier_beside_the_result() -> None:
+    calls = table()
+    plain, proved = opened(calls), opened(calls)
+    calls.receive(success(plain.xid, 7))
+    calls.receive(reply(proved.xid, 1, 0, 2, 4, 0x61626364, 0, 8))
+    assert (plain.answer(), proved.answer()) == (((0, b""), 7), ((2, b"abcd"), 8))
+
+
+ADAPTIVE = RetryPolicy(first=1, factor=1, ceiling=1, jitter=0, least=0.1)
+TIMED = {
+    "a reply after 0.1 s": (ADAPTIVE, 1, 0.1, 0.3),
+    "a reply at an unknown time": (ADAPTIVE, 1, None, 1.0),
+    "a reply to a call that was sent twice": (ADAPTIVE, 2, 1.1, 1.0),
+    "a policy that does not adapt": (EVERY_SECOND, 1, 0.1, 1.0),
+}
+
+
+@pytest.mark.parametrize(("policy", "transmissions", "came", "pause"), TIMED.values(), ids=TIMED)
+def test_the_pause_before_the_next_call_is_repeated(policy, transmissions, came, pause) -> None:
+    """It follows the time that a reply takes, unless nobody knows which transmission it answers (RFC 6298 §3)."""
+    calls = table(policy)
+    first = opened(calls)
+    for now in range(transmissions):
+        assert calls.due(float(now)) == [first]
+    calls.receive(success(first.xid, 1), came)
+    second = opened(calls, now=5.0, deadline=60.0)
+    assert calls.due(5.0) == [second]
+    assert calls.next_time() == pytest.approx(5.0 + pause)
+
+
+def test_each_call_takes_the_pause_of_when_it_begins() -> None:
+    calls = table(ADAPTIVE)
+    first, second = opened(calls), opened(calls)
+    calls.due(0.0)
+    calls.receive(success(first.xid, 1), 0.1)
+    assert calls.next_time() == 1.0
+    assert calls.due(1.0) == [second]
+
+
+def test_a_call_whose_proof_was_refused_begins_again() -> None:
+    Signing.made = 0
+    calls = table()
+    call = calls.open(ECHO, (5,), Signing, now=0.0, deadline=10.0)
+    calls.due(0.0)
+    calls.receive(reply(call.xid, 1, 1, 1, 13))
+    assert (call.done, call.refused, len(calls)) == (True, 13, 0)
+    calls.renew(call, 3.0)
+    assert (call.done, call.refused, len(calls), calls.next_time()) == (False, None, 1, 3.0)
+    (again,) = calls.due(3.0)
+    assert again is call
+    assert again.xid == 0x1000
+    calls.receive(reply(call.xid, 1, 0, 6, 1, call.auth.number << 24, 0))  # type: ignore[attr-defined]
+    assert call.result() == call.auth.number  # type: ignore[attr-defined]
+
+
+def test_proofs_from_before_it_began_again_are_forgotten() -> None:
+    Signing.made = 0
+    calls = table()
+    call = calls.open(ECHO, (5,), Signing, now=0.0, deadline=10.0)
+    calls.due(0.0)
+    calls.receive(reply(call.xid, 1, 1, 1, 13))
+    calls.renew(call, 0.5)
+    calls.due(0.5)
+    calls.receive(reply(call.xid, 1, 0, 6, 1, 1 << 24, 0))
+    with pytest.raises(AuthRefused):
+        call.result()
+
+
+def test_what_began_again_ends_at_its_old_deadline() -> None:
+    calls = table()
+    call = opened(calls, deadline=2.0)
+    calls.due(0.0)
+    calls.receive(reply(call.xid, 1, 1, 1, 13))
+    calls.renew(call, 1.5)
+    assert calls.due(1.5) == [call]
+    assert calls.due(2.0) == []
+    with pytest.raises(RpcTimeout, match="no reply to ECHO before its deadline"):
+        call.result()
+
+
+def test_a_failed_call_can_have_another_try_with_the_same_xid_and_bytes() -> None:
+    calls = table(MAYBE)
+    call, other = opened(calls, deadline=1.0), opened(calls, deadline=99.0)
+    message = call.message
+    with pytest.raises(RuntimeError, match="ECHO has not failed yet"):
+        calls.again(call, now=0.0, deadline=9.0)
+    calls.due(0.0)
+    calls.due(1.0)
+    assert (call.done, len(calls)) == (True, 1)
+    calls.again(call, now=20.0, deadline=25.0)
+    assert (call.done, len(calls), calls.next_time()) == (False, 2, 20.0)
+    assert [(sent.xid, sent.message) for sent in calls.due(20.0)] == [(0x1000, message)]
+    assert calls.next_time() == 25.0
+    calls.due(25.0)
+    assert (call.done, other.done, calls.timeouts) == (True, False, 2)
+    with pytest.raises(RpcTimeout, match="sent once"):
+        call.result()
+
+
+def test_another_try_has_a_proof_of_its_own_where_each_transmission_has() -> None:
+    Signing.made = 0
+    calls = table(MAYBE)
+    call = calls.open(ECHO, (5,), Signing, now=0.0, deadline=1.0)
+    first = calls.due(0.0)[0].message
+    calls.due(1.0)
+    calls.again(call, now=2.0, deadline=3.0)
+    (second,) = [sent.message for sent in calls.due(2.0)]
+    assert first[-7:-4] == b"<\1>"
+    assert second[-7:-4] != first[-7:-4]
+    assert second[:24] == first[:24]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "text"),
+    [
+        (None, "^the connection was lost; it is too late to send ECHO again$"),
+        ("no route to host", "^no route to host; it is too late to send ECHO again$"),
+    ],
+)
+def test_what_a_server_may_have_forgotten_is_not_sent_over_a_new_connection(trouble, text) -> None:
+    calls = table(RetryPolicy(transmissions=1, window=5))
+    call = opened(calls, deadline=60.0)
+    fresh = opened(calls, now=4.0, deadline=60.0)
+    assert calls.due(0.0) == [call]
+    assert calls.due(4.0) == [fresh]
+    calls.resend(4.9)
+    assert set(map(id, calls.due(4.9))) == {id(call), id(fresh)}
+    if trouble:
+        calls.note(trouble)
+    calls.resend(5.0)
+    assert (call.done, fresh.done, len(calls)) == (True, False, 1)
+    with pytest.raises(Disconnected, match=text):
+        call.result()
+    assert calls.due(5.0) == [fresh]
+
+
+def test_a_call_that_is_done_stays_as_it_is() -> None:
+    calls = table()
+    call = opened(calls)
+    calls.receive(success(call.xid, 5))
+    calls.fail(call, Disconnected("gone"))
+    assert call.result() == 5
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        ([], r"^no reply to ECHO before its deadline \(it was never sent\)$"),
+        ([0.0], r"^no reply to ECHO before its deadline \(sent once\)$"),
+        ([0.0, 1.0], r"^no reply to ECHO before its deadline \(sent 2 times\)$"),
+    ],
+)
+def test_a_timeout_says_how_often_the_call_was_sent(sent: list[float], text: str) -> None:
+    calls = table()
+    call = opened(calls, deadline=2.0)
+    for now in sent:
+        calls.due(now)
+    calls.due(2.0)
+    with pytest.raises(RpcTimeout, match=text):
+        call.result()
+
+
+def test_the_words_of_a_timeout_with_its_last_trouble() -> None:
+    calls = table()
+    call = opened(calls, deadline=2.0)
+    calls.note("first")
+    calls.note("last")
+    calls.due(2.0)
+    with pytest.raises(RpcTimeout, match=r"deadline \(it was never sent; last trouble: last\)$"):
+        call.result()
+
+
+def test_arguments_of_several_parts_follow_one_another() -> None:
+    def encode_pair(args: tuple[int], out: list[bytes]) -> None:
+        out += [b"head", b"tail"]
+
+    pair = Procedure(9999, 2, 7, "PAIR", encode_pair, decode_word, encode_result, decode_word)
+    assert table().open(pair, (1,), lambda: NONE, now=0, deadline=1).message.endswith(bytes(8) + b"headtail")
+
+
+def test_deadlines_are_kept_in_order_while_many_calls_come_and_go() -> None:
+    calls = table(MAYBE)
+    waiting = [opened(calls, deadline=1000.0 - number) for number in range(10)]
+    calls.due(0.0)
+    for _ in range(500):
+        quick = opened(calls, deadline=2000.0)
+        calls.due(0.0)
+        calls.receive(success(quick.xid, 1))
+    for call in reversed(waiting):
+        deadline = calls.next_time()
+        assert deadline == 1000.0 - waiting.index(call)
+        calls.due(deadline)
+        assert [other.done for other in waiting].count(True) == 10 - waiting.index(call)
