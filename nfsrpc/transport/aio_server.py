@@ -4,6 +4,7 @@ One process, no store: what needs workers, upgrades and durable changes is `nfsr
 """
 
 import asyncio
+import logging
 import ssl
 from collections import OrderedDict, deque
 from collections.abc import Iterable
@@ -22,6 +23,9 @@ from .address import numeric_host
 from .endpoints import Endpoint, bind
 from .stream import TlsFailed, server_stream
 
+_log = logging.getLogger(__name__)
+_SWEEP = 5.0
+"""Seconds between two looks for idle connections, at most."""
 _DRAIN = 5.0
 """Seconds that `close` gives running handlers to end."""
 
@@ -71,13 +75,16 @@ class AsyncServer:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Close connections that have been quiet too long, and come back."""
-        loop = asyncio.get_running_loop()
+        """Close connections that have been quiet too long, or owe us something for too long, and come back."""
+        loop, limits = asyncio.get_running_loop(), self.limits
         for stream, active in list(self.streams.items()):
-            if loop.time() - active < self.limits.idle_seconds:
-                break
-            stream.abort()
-        self._sweeper = loop.call_later(min(5.0, self.limits.idle_seconds / 2), self._sweep)
+            if loop.time() - active >= limits.idle_seconds:
+                stream.abort()
+            elif (reason := stream.overdue(loop.time())) is not None:
+                stream.tell(reason)
+                stream.abort()
+        pause = min(_SWEEP, limits.idle_seconds / 2, limits.record_seconds / 2, limits.unsent_seconds / 2)
+        self._sweeper = loop.call_later(pause, self._sweep)
 
     def run(self, work: Any) -> asyncio.Task[None]:
         """Run a coroutine as a task that `close` waits for."""
@@ -149,6 +156,24 @@ class _Stream(asyncio.Protocol):
         self._running = 0
         self._congested = False
         self._ended = False
+        self._record_since: float | None = None
+        self._unsent: tuple[int, float] | None = None
+        """Bytes that waited for the peer at the last look, and since when they have been as many."""
+
+    def overdue(self, now: float) -> str | None:
+        """What the peer owes for longer than the limits allow, in words; None: nothing."""
+        limits, waiting = self._server.limits, self._transport.get_write_buffer_size()
+        if self._record_since is not None and now - self._record_since > limits.record_seconds:
+            return f"no whole record in {limits.record_seconds:g} s"
+        if not waiting or self._unsent is None or self._unsent[0] != waiting:
+            self._unsent = (waiting, now) if waiting else None
+        elif now - self._unsent[1] > limits.unsent_seconds:
+            return f"took no reply for {limits.unsent_seconds:g} s"
+        return None
+
+    def tell(self, reason: object) -> None:
+        """Log why the connection ends."""
+        _log.info("%s: %s", self._peer, reason, extra={"peer": str(self._peer)})
 
     def connection_made(self, transport: Any) -> None:
         self._transport: asyncio.Transport = transport
@@ -171,13 +196,18 @@ class _Stream(asyncio.Protocol):
         self._touch()
         try:
             self._calls.extend(self._stream.feed(data))
-        except (RecordError, TlsFailed):
+        except (RecordError, TlsFailed) as error:
+            self.tell(error)
             self._ended = True
         if urgent := self._stream.urgent():
             self._transport.write(b"".join(urgent))
         if self._peer.tls is None and self._stream.tls is not None:
             self._peer = self._peer._replace(tls=self._stream.tls)
         self._ended = self._ended or self._stream.broken
+        if not self._stream.pending:
+            self._record_since = None
+        elif self._record_since is None or self._calls:
+            self._record_since = asyncio.get_running_loop().time()
         self._go_on()
 
     def _go_on(self) -> None:
