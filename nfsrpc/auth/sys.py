@@ -62,27 +62,17 @@ class SysCredential:
         return SysSession(self.opaque())
 
 
-class _Watching(PlainAuth):
-    """Looks for a shorthand in the reply."""
-
-    __slots__ = ("_session",)
-
-    def __init__(self, credential: tuple[int, bytes], session: "SysSession") -> None:
-        super().__init__(credential)
-        self._session = session
-
-    def check(self, verifier: OpaqueAuth) -> None:
-        """Any verifier will do; one of flavour AUTH_SHORT names the credential to send from now on."""
-        if verifier.flavor == SHORT and verifier.body:
-            self._session.take(verifier.body)
-
-
 class SysSession(PlainSession):
     """Sends the full credential until the server gives a shorthand, and again when it refuses that."""
 
     def __init__(self, full: tuple[int, bytes]) -> None:
-        self._full = _Watching(full, self)
+        self._full = PlainAuth(full, self._heard)
         super().__init__(self._full)
+
+    def _heard(self, verifier: OpaqueAuth) -> None:
+        """A verifier of flavour AUTH_SHORT names the credential to send from now on."""
+        if verifier.flavor == SHORT and verifier.body:
+            self.take(verifier.body)
 
     def take(self, body: bytes) -> None:
         """Use the shorthand in a reply verifier: a whole opaque_auth, as Sun's code has it, or the bare bytes."""

@@ -20,7 +20,7 @@ from .wire import Flight
 if TYPE_CHECKING:
     from .tree import Tree
 
-Reading = Flight[tuple[bytes, fattr]]
+Reading = Flight[tuple[bytes, bytes]]
 
 
 class Flying(NamedTuple):
@@ -48,6 +48,8 @@ class Contents:
         self._page = page
         self.size = node.attributes.size
         self.version: Version | None = version_of(node.attributes)
+        self._seen: tuple[bytes, Version | None] = (b"", None)
+        """The attributes of the last READ as they travelled, and the version that they are."""
         self._stored = 0
         """Where what the server has confirmed ends: replies are not always taken in the order they were made in."""
         self.path = b""
@@ -102,18 +104,23 @@ class Contents:
             self._tree.wire.drop(flight)
         self._reading.clear()
 
-    def _saw(self, attributes: fattr) -> None:
+    def _saw(self, encoded: bytes) -> None:
         """A reply to a READ came with these attributes."""
+        seen, version = self._seen
+        if encoded == seen and version is self.version:
+            return  # as nearly always
+        attributes = nfs2.attributes_of(encoded)
         version = version_of(attributes)
-        if version == self.version:
-            return
+        if version != self.version:
+            if self.version is not None:
+                self.forget()
+                self.version = version
+                self.size = attributes.size
+            else:
+                self.size = max(self.size, attributes.size)
+            self._node.learn(attributes, self._tree.clock(), self._tree.options)
         if self.version is not None:
-            self.forget()
-            self.version = version
-            self.size = attributes.size
-        else:
-            self.size = max(self.size, attributes.size)
-        self._node.learn(attributes, self._tree.clock(), self._tree.options)
+            self._seen = (encoded, self.version)
 
     @property
     def _extent(self) -> int:
@@ -127,18 +134,23 @@ class Contents:
         count = min(len(view), self.size - offset)
         if count <= 0:
             return 0
-        page, done = self._page, 0
+        page, done, cache = self._page, 0, self._cache
         last = (offset + count - 1) // page
         ahead.wants(offset, count, last)
         while done < count:
             number, low = divmod(offset + done, page)
             if number >= ahead.trigger and ahead.frontier <= ahead.limit:
                 self._run_ahead(number, ahead)
-            data = await self._page_at(number)
-            if self.size < offset + count:
-                # It was cut short meanwhile.
-                count = max(done, self.size - offset)
-                continue
+            data = cache.get(self, number)
+            if data is None and number in self._reading:
+                self._harvest()
+                data = cache.get(self, number)
+            if data is None or self._dirty or self._writing:
+                data = await self._page_at(number)
+                if self.size < offset + count:
+                    # It was cut short meanwhile.
+                    count = max(done, self.size - offset)
+                    continue
             high = min(page, low + count - done)
             piece = data if not low and high == len(data) else data[low:high]
             view[done : done + len(piece)] = piece
@@ -159,7 +171,7 @@ class Contents:
                 continue
             flight = self._reading.get(number) or self._ask_for(number)
             try:
-                data, attributes = await self._complete(number, flight)
+                data, encoded = await self._complete(number, flight)
             except OSError as stale:
                 self._reading.pop(number, None)
                 if stale.errno != errno.ESTALE or recovered:
@@ -168,7 +180,7 @@ class Contents:
                 await self._recover(stale)
                 continue
             if self._reading.pop(number, None) is flight:
-                self._saw(attributes)
+                self._saw(encoded)
                 self._cache.put(self, number, data)
                 return self._with_own(number, data)
 
@@ -189,20 +201,22 @@ class Contents:
             base = patched(base, flying.low, flying.run)
         return base if dirty is None else patched(base, dirty.low, dirty.run)
 
-    async def _complete(self, number: int, flight: Reading) -> tuple[bytes, fattr]:
+    async def _complete(self, number: int, flight: Reading) -> tuple[bytes, bytes]:
         """The result of a READ of a page. Servers may return less than asked: the rest is asked for again."""
         wire = self._tree.wire
-        data, attributes = wire.take(flight) if wire.ready(flight) else await flight
-        start = number * self._page
-        while len(data) < min(self._page, attributes.size - start):
-            count = min(self._page, attributes.size - start) - len(data)
-            more, attributes = await self._tree.ask(nfs2.read(self._node.handle, start + len(data), count))
+        data, encoded = wire.take(flight) if wire.ready(flight) else await flight
+        while len(data) < self._page and (missing := self._missing(number, data, encoded)):
+            place = number * self._page + len(data)
+            more, encoded = await self._tree.ask(nfs2.read(self._node.handle, place, missing))
             if not more:
-                raise OSError(
-                    errno.EIO, f"the server sent nothing at {start + len(data)} of {attributes.size} bytes"
-                )
+                size = nfs2.attributes_of(encoded).size
+                raise OSError(errno.EIO, f"the server sent nothing at {place} of {size} bytes")
             data += more
-        return data, attributes
+        return data, encoded
+
+    def _missing(self, number: int, data: bytes, encoded: bytes) -> int:
+        """Bytes of a page that the server has but has not sent."""
+        return max(0, min(self._page, nfs2.attributes_of(encoded).size - number * self._page) - len(data))
 
     def _ask_for(self, number: int) -> Reading:
         request = nfs2.read(self._node.handle, number * self._page, self._page)
@@ -228,27 +242,27 @@ class Contents:
             and not self._written_whole(number)
         ]
         handle, page = self._node.handle, self._page
-        flights = self._tree.wire.submit_all([nfs2.read(handle, number * page, page) for number in wanted])
+        flights = self._tree.wire.submit_all(nfs2.reads(handle, [number * page for number in wanted], page))
         self._reading.update(zip(wanted, flights, strict=True))
         ahead.frontier = max(behind, first)
         ahead.trigger = ahead.frontier - window // 2
 
     def _harvest(self) -> None:
         """Keep the whole pages that have come, so that others can be asked for."""
-        wire, page = self._tree.wire, self._page
-        while self._reading:
-            number, flight = next(iter(self._reading.items()))
-            if not wire.ready(flight):
+        ready, take, page, reading = self._tree.wire.ready, self._tree.wire.take, self._page, self._reading
+        while reading:
+            number, flight = next(iter(reading.items()))
+            if not ready(flight):
                 return  # they come in order, nearly always
             try:
-                data, attributes = wire.take(flight)
+                data, encoded = take(flight)
             except OSError:
-                self._reading.pop(number, None)
+                del reading[number]
                 continue
-            if len(data) < min(page, attributes.size - number * page):
+            if len(data) < page and self._missing(number, data, encoded):
                 return  # whoever reads it asks for the rest
-            del self._reading[number]
-            self._saw(attributes)
+            del reading[number]
+            self._saw(encoded)
             self._cache.put(self, number, data)
 
     # --- writing

@@ -11,7 +11,7 @@ and listings without an end are refused with EIO.
 import dataclasses
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from struct import Struct, error
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -20,7 +20,7 @@ from nfsrpc.protocols import nfs_prot
 from nfsrpc.protocols.nfs_prot import fattr, sattr
 from nfsrpc.rpc.calls import PendingCall
 from nfsrpc.transport.client import Client
-from nfsrpc.xdr import Decoder, Limits, Procedure, XdrDecodeError
+from nfsrpc.xdr import DEFAULT_LIMITS, Decoder, Limits, Procedure, XdrDecodeError
 
 from .errors import from_status
 
@@ -34,13 +34,11 @@ MAX_ENTRIES = 4_000_000
 """Entries of one directory that are believed; more is a server that never stops."""
 
 _STATUS = Struct(">I")
+_READ = Struct(">I 68s I")
+"""How the result of READ begins: status, attributes, bytes of data (RFC 1094 §2.2.7)."""
 
-
-class Answer(NamedTuple):
-    """A reply taken apart: its status word, and the whole result if that is 0."""
-
-    status: int
-    result: Any
+Answer = tuple[int, Any]
+"""A reply taken apart: its status word, and the whole result if that is 0."""
 
 
 def _by_status(decode: Decoder) -> Decoder:
@@ -56,16 +54,44 @@ def _by_status(decode: Decoder) -> Decoder:
         except error:
             raise XdrDecodeError("no status word", offset=pos) from None
         if status:
-            return Answer(status, None), pos + 4
+            return (status, None), pos + 4
         result, end = decode(data, pos, limits)
-        return Answer(0, result), end
+        return (0, result), end
 
     return decode_answer
 
 
+_decode_any_read = _by_status(nfs_prot.NFS_PROGRAM_2_service.procedures[nfs_prot.NFSPROC_READ].decode_result)
+
+
+def _decode_read(data: bytes, pos: int, limits: Limits) -> tuple[Answer, int]:
+    """The result of READ as (data, attributes as they travel, see `attributes_of`): the same ones page after page."""
+    try:
+        status, attributes, size = _READ.unpack_from(data, pos)
+    except error:
+        return _decode_any_read(data, pos, limits)  # a refusal, or an error that says what is missing
+    begin = pos + 76
+    end = begin + size
+    if status or size & 3 or size > MAX_DATA or end > len(data):
+        answer, end = _decode_any_read(data, pos, limits)
+        return (answer if answer[0] else (0, (answer[1].reply.data, attributes))), end
+    return (0, (data[begin:end], attributes)), end
+
+
+def attributes_of(encoded: bytes) -> fattr:
+    """Attributes that are still as they travelled. EIO if they cannot be meant."""
+    try:
+        return nfs_prot.decode_fattr(encoded, 0, DEFAULT_LIMITS)[0]
+    except XdrDecodeError as broken:
+        raise OSError(errno.EIO, f"the server sent attributes that cannot be decoded: {broken}") from broken
+
+
 _WITHOUT_STATUS = (nfs_prot.NFSPROC_NULL, nfs_prot.NFSPROC_ROOT, nfs_prot.NFSPROC_WRITECACHE)
 PROCEDURES: Mapping[int, Procedure] = MappingProxyType({
-    number: dataclasses.replace(procedure, decode_result=_by_status(procedure.decode_result))
+    number: dataclasses.replace(
+        procedure,
+        decode_result=_decode_read if number == nfs_prot.NFSPROC_READ else _by_status(procedure.decode_result),
+    )
     for number, procedure in nfs_prot.NFS_PROGRAM_2_service.procedures.items()
     if number not in _WITHOUT_STATUS
 })
@@ -111,7 +137,7 @@ class Request(Generic[T]):
     __slots__ = ("argument", "names", "number", "take")
 
     def __init__(self, number: int, argument: Any, take: Callable[[Any], T], *names: bytes) -> None:
-        self.number = int(number)
+        self.number = number
         self.argument = argument
         self.take = take
         self.names = names
@@ -123,9 +149,10 @@ class Request(Generic[T]):
 
     def result(self, answer: Answer) -> T:
         """What the server's answer means: the result, or the `OSError` of its status."""
-        if answer.status:
-            raise from_status(answer.status, *self.names)
-        return self.take(answer.result)
+        status, result = answer
+        if status:
+            raise from_status(status, *self.names)
+        return self.take(result)
 
 
 def _attributes(result: Any) -> fattr:
@@ -170,17 +197,21 @@ def _target(result: Any) -> bytes:
     return target
 
 
-def read(handle: bytes, offset: int, count: int) -> Request[tuple[bytes, fattr]]:
-    """At most `count` (up to 8192) bytes at `offset`, and the attributes. No bytes: end of file."""
+def read(handle: bytes, offset: int, count: int) -> Request[tuple[bytes, bytes]]:
+    """At most `count` (up to 8192) bytes at `offset`, and the attributes for `attributes_of`. No bytes: end of file."""
+    return reads(handle, (offset,), count)[0]
 
-    def take(result: Any) -> tuple[bytes, fattr]:
-        reply = result.reply
-        if len(reply.data) > count:
-            raise OSError(errno.EIO, f"the server sent {len(reply.data)} bytes where {count} were asked for")
-        return reply.data, reply.attributes
 
-    argument = nfs_prot.readargs(nfs_prot.nfs_fh(handle), _offset(offset), count, 0)
-    return Request(nfs_prot.NFSPROC_READ, argument, take)
+def reads(handle: bytes, offsets: Iterable[int], count: int) -> list[Request[tuple[bytes, bytes]]]:
+    """A `read` of each of `offsets`."""
+
+    def take(result: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+        if len(result[0]) > count:
+            raise OSError(errno.EIO, f"the server sent {len(result[0])} bytes where {count} were asked for")
+        return result
+
+    number, file, arguments = int(nfs_prot.NFSPROC_READ), nfs_prot.nfs_fh(handle), nfs_prot.readargs
+    return [Request(number, arguments(file, _offset(offset), count, 0), take) for offset in offsets]
 
 
 def write(handle: bytes, offset: int, data: bytes) -> Request[fattr]:
@@ -327,8 +358,9 @@ class Nfs2:
         return self.ask(readlink(handle))
 
     def read(self, handle: bytes, offset: int, count: int) -> tuple[bytes, fattr]:
-        """See `read`."""
-        return self.ask(read(handle, offset, count))
+        """See `read`; the attributes are decoded."""
+        data, attributes = self.ask(read(handle, offset, count))
+        return data, attributes_of(attributes)
 
     def write(self, handle: bytes, offset: int, data: bytes) -> fattr:
         """See `write`."""

@@ -42,7 +42,10 @@ class PageCache:
             self.held -= len(old)
         self._pages[key] = page
         self.held += len(page)
-        self._numbers.setdefault(file, set()).add(number)
+        numbers = self._numbers.get(file)
+        if numbers is None:
+            numbers = self._numbers[file] = set()
+        numbers.add(number)
         while self.held > self._limit:
             (other, gone), data = self._pages.popitem(last=False)
             self.held -= len(data)

@@ -8,7 +8,7 @@ latest. The same table serves blocking and asyncio clients, datagrams and stream
 import contextlib
 import heapq
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
@@ -32,6 +32,28 @@ from .security import Answer, CallAuth, PlainAuth
 _XIDS = 1 << 32
 
 
+class Together:
+    """Calls of one procedure that were made at once: what they share, one schedule and one timer included.
+
+    calls
+        Those of them that wait for a reply, by xid.
+    wake
+        When the table has to look at them next.
+    """
+
+    __slots__ = ("begin", "calls", "limits", "procedure", "schedule", "wake")
+
+    def __init__(
+        self, procedure: Procedure, begin: Callable[[], CallAuth], schedule: Schedule, limits: Limits
+    ) -> None:
+        self.procedure = procedure
+        self.begin = begin
+        self.schedule = schedule
+        self.limits = limits
+        self.calls: dict[int, PendingCall] = {}
+        self.wake = inf
+
+
 class PendingCall:
     """One call: its bytes, and in the end its outcome.
 
@@ -41,51 +63,28 @@ class PendingCall:
     server that keeps its results recognises the call.
     """
 
-    __slots__ = (
-        "_auths",
-        "_begin",
-        "_error",
-        "_limits",
-        "_plain",
-        "_reply",
-        "_wake",
-        "message",
-        "procedure",
-        "schedule",
-        "trouble",
-        "xid",
-    )
+    __slots__ = ("_auths", "_error", "_plain", "_reply", "_together", "message", "trouble", "xid")
 
-    def __init__(
-        self,
-        xid: int,
-        procedure: Procedure,
-        plain: bytes,
-        begin: Callable[[], CallAuth],
-        schedule: Schedule,
-        limits: Limits,
-    ) -> None:
+    def __init__(self, xid: int, together: Together, plain: bytes) -> None:
         self.xid = xid
-        self.procedure = procedure
         self.message = b""
-        self.schedule = schedule
         self.trouble: str | None = None
         """What stood in the way last (a refused port, a lost connection): the words of a time-out that follows."""
+        self._together = together
         self._plain = plain
-        self._begin = begin
-        self._limits = limits
         self._reply: bytes | None = None
         self._error: Exception | None = None
-        self._wake = inf
-        self._auths: list[CallAuth] = []
-        self._encode()
+        self._auths: tuple[CallAuth, ...] = ()
 
-    def _encode(self) -> None:
-        """Make `message`, with an authentication of its own."""
-        auth = self._begin()
-        self._auths.append(auth)
-        procedure = self.procedure
-        head = call_head(self.xid, procedure.program, procedure.version, procedure.number, auth.credential)
+    @property
+    def procedure(self) -> Procedure:
+        """What is called."""
+        return self._together.procedure
+
+    def _encode(self, auth: CallAuth) -> None:
+        """Make `message`, authenticated with `auth`."""
+        self._auths += (auth,)
+        head = call_head(self.xid, *_number(self.procedure), auth.credential)
         args = auth.wrap(self._plain) if auth.sealed else self._plain
         self.message = b"".join((head, auth_bytes(auth.verifier(head)), args))
 
@@ -121,10 +120,10 @@ class PendingCall:
             raise self._error.with_traceback(None)
         if self._reply is None:
             raise RuntimeError(f"{self.procedure.name} has no reply yet")
-        data, limits = self._reply, self._limits
-        if len(self._auths) == 1 and type(self._auths[0]) is PlainAuth and is_plain_success(data):
+        data = self._reply
+        if is_plain_success(data) and type(self._auths[0]) is PlainAuth:
             # Nothing to prove or to unwrap, as nearly always.
-            return Answer(NULL_AUTH, self._decoded(data, PLAIN_RESULT, limits))
+            return Answer(NULL_AUTH, self._decoded(data, PLAIN_RESULT))
         if (stat := auth_refusal(data)) is not None:
             raise AuthRefused(stat, self.auth.credential[0])
         header = decode_reply(data)
@@ -132,11 +131,12 @@ class PendingCall:
         body = header.body
         if auth.sealed:
             data, body = auth.unwrap(data, body)
-        return Answer(header.verifier, self._decoded(data, body, limits))
+        return Answer(header.verifier, self._decoded(data, body))
 
-    def _decoded(self, data: bytes, body: int, limits: Limits) -> Any:
+    def _decoded(self, data: bytes, body: int) -> Any:
+        limits = self._together.limits
         try:
-            value, end = self.procedure.decode_result(data, body, limits)
+            value, end = self._together.procedure.decode_result(data, body, limits)
         except XdrDecodeError as broken:
             raise BadReply(f"the reply to {self.procedure.name} cannot be decoded: {broken}") from broken
         if end != len(data) and not limits.accept_trailing_bytes:
@@ -176,7 +176,8 @@ class CallTable:
         self._next_xid = secrets.randbelow(_XIDS) if first_xid is None else first_xid
         self._random = random
         self._pending: dict[int, PendingCall] = {}
-        self._timers: list[tuple[float, int]] = []
+        self._timers: list[tuple[float, int, Together]] = []
+        self._armed = 0
         self.timeouts = 0
         """Calls that have failed at their deadline so far."""
 
@@ -196,56 +197,86 @@ class CallTable:
 
         `begin` is `ClientSession.begin`, asked for the authentication of each message that is made of the call.
         """
-        xid = self._next_xid
-        while xid in self._pending:
+        return self.open_all(procedure, (args,), begin, now=now, deadline=deadline)[0]
+
+    def open_all(
+        self,
+        procedure: Procedure,
+        arguments: Iterable[tuple[Any, ...]],
+        begin: Callable[[], CallAuth],
+        *,
+        now: float,
+        deadline: float,
+    ) -> list[PendingCall]:
+        """Make a call for each of `arguments`, which are sent together and have one deadline; see `open`."""
+        encode = procedure.encode_args
+        plains = []
+        for args in arguments:
+            parts: list[bytes] = []
+            encode(args, parts)
+            plains.append(b"".join(parts))
+        together = Together(procedure, begin, self._schedule(now, deadline), self._limits)
+        xid, pending, calls = self._next_xid, self._pending, []
+        for plain in plains:
+            while xid in pending:
+                xid = (xid + 1) % _XIDS
+            calls.append(PendingCall(xid, together, plain))
             xid = (xid + 1) % _XIDS
-        parts: list[bytes] = []
-        procedure.encode_args(args, parts)
-        self._next_xid = (xid + 1) % _XIDS
-        schedule = self._schedule(now, deadline)
-        call = PendingCall(xid, procedure, b"".join(parts), begin, schedule, self._limits)
-        self._pending[xid] = call
-        self._arm(call, now)
-        return call
+        _encode_all(calls, together)
+        self._next_xid = xid
+        together.calls = {call.xid: call for call in calls}
+        pending.update(together.calls)
+        self._arm(together, now)
+        return calls
+
+    def _alone(self, call: PendingCall, schedule: Schedule, now: float) -> None:
+        """`call` begins once more, on a schedule of its own."""
+        old = call._together
+        together = call._together = Together(old.procedure, old.begin, schedule, old.limits)
+        self._pending[call.xid] = together.calls[call.xid] = call
+        self._arm(together, now)
 
     def _schedule(self, now: float, deadline: float) -> Schedule:
         policy = self._policy if self._round_trips is None else self._round_trips.policy
         return Schedule(policy, now, deadline, self._random)
 
-    def _arm(self, call: PendingCall, when: float) -> None:
-        call._wake = when
-        heapq.heappush(self._timers, (when, call.xid))
+    def _arm(self, together: Together, when: float) -> None:
+        together.wake = when
+        self._armed += 1
+        heapq.heappush(self._timers, (when, self._armed, together))
         if len(self._timers) > 64 + 4 * len(self._pending):
             # Answered calls leave their timers behind; a fast caller would pile them up until their deadlines.
-            self._timers = [(other._wake, xid) for xid, other in self._pending.items()]
+            self._timers = [timer for timer in self._timers if timer[2].calls and timer[2].wake == timer[0]]
             heapq.heapify(self._timers)
 
     def next_time(self) -> float | None:
         """When `due` has something to do next; None while no call is pending."""
-        timers, pending = self._timers, self._pending
+        timers = self._timers
         while timers:
-            when, xid = timers[0]
-            call = pending.get(xid)
-            if call is not None and call._wake == when:
+            when, _, together = timers[0]
+            if together.calls and together.wake == when:
                 return when
             heapq.heappop(timers)
         return None
 
     def due(self, now: float) -> list[PendingCall]:
         """The calls to send now, counted as sent; calls whose deadline has come fail with `RpcTimeout`."""
-        calls = []
+        calls: list[PendingCall] = []
         while (when := self.next_time()) is not None and when <= now:
-            call = self._pending[heapq.heappop(self._timers)[1]]
-            schedule = call.schedule
+            together = heapq.heappop(self._timers)[2]
+            schedule = together.schedule
             if schedule.expired(now):
-                self.timeouts += 1
-                self.fail(call, _timeout(call))
+                self.timeouts += len(together.calls)
+                for call in list(together.calls.values()):
+                    self.fail(call, _timeout(call))
                 continue
-            if schedule.transmissions and call.auth.renewed:
-                call._encode()
+            if schedule.transmissions:
+                for call in together.calls.values():
+                    if call.auth.renewed:
+                        call._encode(call._together.begin())
             schedule.sent(now)
-            self._arm(call, min(schedule.due, schedule.deadline))
-            calls.append(call)
+            self._arm(together, min(schedule.due, schedule.deadline))
+            calls += together.calls.values()
         return calls
 
     def receive(self, message: bytes, now: float | None = None) -> PendingCall | None:
@@ -259,38 +290,38 @@ class CallTable:
         call = None if xid is None else self._pending.pop(xid, None)
         if call is not None:
             call._reply = message
-            if self._round_trips is not None and now is not None and call.schedule.transmissions == 1:
-                self._round_trips.took(now - call.schedule.first_sent)
+            together = call._together
+            del together.calls[call.xid]
+            if self._round_trips is not None and now is not None and together.schedule.transmissions == 1:
+                self._round_trips.took(now - together.schedule.first_sent)
         return call
 
     def renew(self, call: PendingCall, now: float) -> None:
         """Begin `call`, which is done because its authentication was refused, once more: same xid, same deadline."""
         call._reply = None
-        call._auths.clear()
-        call._encode()
-        self._pending[call.xid] = call
-        self._arm(call, now)
+        call._auths = ()
+        call._encode(call._together.begin())
+        self._alone(call, self._schedule(now, call._together.schedule.deadline), now)
 
     def again(self, call: PendingCall, *, now: float, deadline: float) -> None:
         """Begin `call`, which has failed, once more with a new deadline: same xid, so that a server may know it."""
         if call.xid in self._pending:
             raise RuntimeError(f"{call.procedure.name} has not failed yet, or its xid is in use again")
         call._error = None
-        call.schedule = self._schedule(now, deadline)
         if call.auth.renewed:
-            call._encode()
-        self._pending[call.xid] = call
-        self._arm(call, now)
+            call._encode(call._together.begin())
+        self._alone(call, self._schedule(now, deadline), now)
 
     def resend(self, now: float) -> None:
         """Every pending call is due again at once: the connection that carried it is gone.
 
         Those that it is too late to send again (see `RetryPolicy.window`) fail with `Disconnected`.
         """
-        for call in list(self._pending.values()):
-            if call.schedule.may_send(now):
-                self._arm(call, now)
-            else:
+        for together in {id(call._together): call._together for call in self._pending.values()}.values():
+            if together.schedule.may_send(now):
+                self._arm(together, now)
+                continue
+            for call in list(together.calls.values()):
                 why = call.trouble or "the connection was lost"
                 self.fail(call, Disconnected(f"{why}; it is too late to send {call.procedure.name} again"))
 
@@ -301,7 +332,8 @@ class CallTable:
 
     def fail(self, call: PendingCall, error: RpcError) -> None:
         """End one call with `error`; a call that is done stays as it is."""
-        if self._pending.pop(call.xid, None) is call:
+        if self._pending.get(call.xid) is call:
+            del self._pending[call.xid], call._together.calls[call.xid]
             call._error = error
 
     def fail_all(self, error: RpcError) -> None:
@@ -310,8 +342,27 @@ class CallTable:
             self.fail(call, error)
 
 
+def _number(procedure: Procedure) -> tuple[int, int, int]:
+    return procedure.program, procedure.version, procedure.number
+
+
+def _encode_all(calls: list[PendingCall], together: Together) -> None:
+    """Make the messages of new calls."""
+    auth = together.begin()
+    if type(auth) is PlainAuth:
+        # All the same behind the xid.
+        head = call_head(0, *_number(together.procedure), auth.credential)
+        head, auths = head[4:] + auth_bytes(auth.verifier(head)), (auth,)
+        for call in calls:
+            call._auths = auths
+            call.message = b"".join((call.xid.to_bytes(4, "big"), head, call._plain))
+        return
+    for number, call in enumerate(calls):
+        call._encode(together.begin() if number else auth)
+
+
 def _timeout(call: PendingCall) -> RpcTimeout:
-    times = call.schedule.transmissions
+    times = call._together.schedule.transmissions
     sent = {0: "it was never sent", 1: "sent once"}.get(times, f"sent {times} times")
     last = f"; last trouble: {call.trouble}" if call.trouble else ""
     return RpcTimeout(f"no reply to {call.procedure.name} before its deadline ({sent}{last})")

@@ -43,20 +43,11 @@ class RecordReader:
         """
         if self._broken is not None:
             raise self._broken
-        if not self._stream and not self._fragments and (whole := self._sole_record(data)) is not None:
-            return [whole]
         records: list[bytes] = []
         try:
-            if self._stream:
-                self._stream += data
-                with memoryview(self._stream) as view:
-                    at = self._cut(view, records)
-                del self._stream[:at]
-            else:
-                # Cut where it lies: only what is left over is kept, and copied.
-                at = self._cut(data, records)
-                if at < len(data):
-                    self._stream += memoryview(data)[at:]
+            at = self._cut(data, self._resume(data, records) if self._stream else 0, records)
+            if at < len(data):
+                self._stream += memoryview(data)[at:]
         except RecordError as broken:
             self._stream.clear()
             self._fragments.clear()
@@ -66,33 +57,49 @@ class RecordReader:
             self._broken = broken
         return records
 
-    def _sole_record(self, data: bytes | memoryview) -> bytes | None:
-        """The usual case: one whole record in one fragment in one piece."""
-        if len(data) < 4:
-            return None
-        (mark,) = _MARK.unpack_from(data)
-        size = mark & ~_LAST
-        if mark == size or size != len(data) - 4 or size > self._limits.message:
-            return None
-        return bytes(data[4:])
+    def _resume(self, data: bytes | memoryview, records: list[bytes]) -> int:
+        """Go on with the fragment that an earlier feed began; how many bytes of `data` belong to it."""
+        stream, at = self._stream, 0
+        if len(stream) < 4:
+            at = 4 - len(stream)
+            stream += data[:at]
+            if len(stream) < 4:
+                return len(data)
+        (mark,) = _MARK.unpack_from(stream)
+        size: int = mark & ~_LAST
+        self._check(size)
+        end = at + 4 + size - len(stream)
+        stream += memoryview(data)[at:end]
+        if end <= len(data):
+            self._take(bytes(memoryview(stream)[4:]), mark, records)
+            stream.clear()
+        return min(end, len(data))
 
-    def _cut(self, stream: bytes | memoryview, records: list[bytes]) -> int:
-        """Take whole fragments from the front of `stream`; where the first one begins that is not whole."""
-        at, end = 0, len(stream)
+    def _cut(self, data: bytes | memoryview, at: int, records: list[bytes]) -> int:
+        """Take whole fragments out of `data` from `at` on; where the first one begins that is not whole."""
+        end, most = len(data), self._limits.message
         while end - at >= 4:
-            (mark,) = _MARK.unpack_from(stream, at)
+            (mark,) = _MARK.unpack_from(data, at)
             size = mark & ~_LAST
-            self._check(size)
-            if end - at - 4 < size:
+            if self._fragments or mark == size or size > most:
+                self._check(size)
+            next_at = at + 4 + size
+            if next_at > end:
                 break
-            self._fragments.append(bytes(stream[at + 4 : at + 4 + size]))
-            self._size += size
-            at += 4 + size
-            if mark & _LAST:
-                records.append(b"".join(self._fragments))
-                self._fragments.clear()
-                self._size = 0
+            self._take(bytes(data[at + 4 : next_at]), mark, records)
+            at = next_at
         return at
+
+    def _take(self, fragment: bytes, mark: int, records: list[bytes]) -> None:
+        if mark & _LAST and not self._fragments:
+            records.append(fragment)
+            return
+        self._fragments.append(fragment)
+        self._size += len(fragment)
+        if mark & _LAST:
+            records.append(b"".join(self._fragments))
+            self._fragments.clear()
+            self._size = 0
 
     def _check(self, size: int) -> None:
         if self._size + size > self._limits.message:

@@ -5,7 +5,7 @@ verifier may be a signature over a header as it was received or is going to be s
 is encoded twice.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -182,14 +182,18 @@ class ClientSession(Protocol):
 
 
 class PlainAuth:
-    """A `CallAuth` that is the same for every call and proves nothing."""
+    """A `CallAuth` that is the same for every call and proves nothing.
 
-    __slots__ = ("credential",)
+    `heard` is told the verifier of each reply that has another one than AUTH_NONE.
+    """
+
+    __slots__ = ("_heard", "credential")
     sealed = False
     renewed = False
 
-    def __init__(self, credential: tuple[int, bytes]) -> None:
+    def __init__(self, credential: tuple[int, bytes], heard: Callable[[OpaqueAuth], None] | None = None) -> None:
         self.credential = credential
+        self._heard = heard
 
     def verifier(self, head: bytes) -> tuple[int, bytes]:
         """AUTH_NONE."""
@@ -201,6 +205,8 @@ class PlainAuth:
 
     def check(self, verifier: OpaqueAuth) -> None:
         """Any verifier will do: nothing was asked of the server."""
+        if self._heard is not None and verifier != NULL_AUTH:
+            self._heard(verifier)
 
     def unwrap(self, message: bytes, body: int) -> tuple[bytes, int]:
         """As it is."""

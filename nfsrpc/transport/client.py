@@ -86,7 +86,7 @@ class Client(ABC):
                 raise Disconnected("the client has been closed")
             now = self._clock()
             deadline = now + (self._timeout if timeout is None else timeout)
-            calls = [table.open(procedure, args, begin, now=now, deadline=deadline) for args in arguments]
+            calls = table.open_all(procedure, arguments, begin, now=now, deadline=deadline)
             self._transmit(now)
             if self._reading:
                 self._wake()
@@ -107,16 +107,22 @@ class Client(ABC):
 
     def wait(self, call: PendingCall) -> Any:
         """The decoded result of `call`, once it is there. Raises as `call` does."""
-        self._settle(call)
+        if not call.done:
+            self._settle(call)
+        if call.refused is not None:
+            self._refresh(call)
+        return call.result()
+
+    def _refresh(self, call: PendingCall) -> None:
+        """Make a refused call again with other authentication, as long as the flavour sees sense in it."""
         for _ in range(REFRESHES):
             stat = call.refused
             if stat is None or not self._session.refresh(stat, call.auth):
-                break
+                return
             self._shake_hands(call.procedure)
             with self._turn_over:
                 self._table.renew(call, self._clock())
             self._settle(call)
-        return call.result()
 
     def again(self, call: PendingCall, *, timeout: float | None = None) -> None:
         """Send `call`, which has failed for want of a reply, once more, with its old xid; `wait` brings the result.
@@ -270,10 +276,8 @@ class Client(ABC):
     def _transmit(self, now: float) -> None:
         timeouts = self._table.timeouts
         calls = self._table.due(now)
-        for call in calls:
-            self._send(call)
         if calls:
-            self._depart()
+            self._send(calls)
         if self._table.timeouts != timeouts:
             self._overdue()
 
@@ -312,15 +316,8 @@ class Client(ABC):
         """The address that calls go to now, as text."""
 
     @abstractmethod
-    def _send(self, call: PendingCall) -> None:
-        """Send the call's bytes without waiting, or have `_depart` send them.
-
-        Called with the lock held; never raises for what a network does.
-        """
-
-    @abstractmethod
-    def _depart(self) -> None:
-        """Calls have been given to `_send`, and no more follow at once. Called with the lock held."""
+    def _send(self, calls: list[PendingCall]) -> None:
+        """Send the calls' bytes without waiting. Called with the lock held; never raises for what a network does."""
 
     @abstractmethod
     def _exchange(self, timeout: float) -> list[bytes]:

@@ -108,11 +108,9 @@ class TcpClient(Client):
         """The server's address, as text."""
         return str(self._addresses[0])
 
-    def _send(self, call: PendingCall) -> None:
+    def _send(self, calls: list[PendingCall]) -> None:
         if self._up:
-            self._queue([call.message])
-
-    def _depart(self) -> None:
+            self._queue([part for call in calls for part in frame([call.message])])
         if self._holding_back and len(self._unsent) < _HELD_BACK:
             self._holding_back = False
             return
@@ -124,15 +122,15 @@ class TcpClient(Client):
 
     def _say(self, parts: list[bytes]) -> None:
         if self._up:
-            self._queue(parts)
+            self._queue(frame(parts))
             self._flush()
 
-    def _queue(self, parts: list[bytes]) -> None:
-        framed = frame(parts)
+    def _queue(self, framed: list[bytes]) -> None:
+        data = b"".join(framed)
         if self._channel is not None:
-            self._channel.write(b"".join(framed))
-            framed = [self._channel.take()]
-        self._unsent.extend(map(memoryview, framed))
+            self._channel.write(data)
+            data = self._channel.take()
+        self._unsent.append(memoryview(data))
 
     def _hold_back(self) -> None:
         self._holding_back = True

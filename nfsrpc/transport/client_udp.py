@@ -85,7 +85,11 @@ class UdpClient(Client):
         """The server's address, as text."""
         return str(self._to)
 
-    def _send(self, call: PendingCall) -> None:
+    def _send(self, calls: list[PendingCall]) -> None:
+        for call in calls:
+            self._send_one(call)
+
+    def _send_one(self, call: PendingCall) -> None:
         try:
             self._sock.send(call.message)
         except BlockingIOError:
@@ -99,9 +103,6 @@ class UdpClient(Client):
                 return
             # Refused by ICMP for an earlier datagram, no route at the moment: as good as lost on the way.
             self._trouble = trouble
-
-    def _depart(self) -> None:
-        """Datagrams have left one by one."""
 
     @property
     def _server(self) -> Peer:

@@ -64,7 +64,7 @@ class RemoteSource:
         """See `Source`."""
         return await self.tree.target(item.place)
 
-    def send_read(self, item: Item, offset: int) -> Flight[tuple[bytes, fattr]]:
+    def send_read(self, item: Item, offset: int) -> Flight[tuple[bytes, bytes]]:
         """Ask for a page."""
         return self.wire.submit(nfs2.read(item.place.handle, offset, self._page))
 
@@ -77,7 +77,7 @@ class _RemoteReader:
         self._item = item
         self._next = self._sent = offset
         self._step = 0
-        self._flying: deque[tuple[int, Flight[tuple[bytes, fattr]]]] = deque()
+        self._flying: deque[tuple[int, Flight[tuple[bytes, bytes]]]] = deque()
 
     def _send(self) -> None:
         page = self._step or self._source._page
@@ -100,8 +100,9 @@ class _RemoteReader:
         if offset != self._next:
             raise AssertionError("READs are taken in order")
         if not data:
-            if offset < min(attributes.size, self._item.size):
-                raise OSError(errno.EIO, f"the server sent nothing at {offset} of {attributes.size} bytes")
+            size = nfs2.attributes_of(attributes).size
+            if offset < min(size, self._item.size):
+                raise OSError(errno.EIO, f"the server sent nothing at {offset} of {size} bytes")
             self._next = self._item.size
             return b""
         self._next = offset + len(data)
