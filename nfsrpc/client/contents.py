@@ -137,6 +137,8 @@ class Contents:
         page, done, cache = self._page, 0, self._cache
         last = (offset + count - 1) // page
         ahead.wants(offset, count, last)
+        # Whoever reads a file from end to end that is larger than the cache would find nothing again, and others less.
+        passing = self.size > cache.limit and ahead.limit > last
         while done < count:
             number, low = divmod(offset + done, page)
             if number >= ahead.trigger and ahead.frontier <= ahead.limit:
@@ -154,6 +156,8 @@ class Contents:
             high = min(page, low + count - done)
             piece = data if not low and high == len(data) else data[low:high]
             view[done : done + len(piece)] = piece
+            if passing and low + len(piece) == page:
+                cache.drop(self, number)
             if len(piece) < high - low:
                 view[done + len(piece) : done + high - low] = bytes(high - low - len(piece))
             done += high - low
@@ -228,24 +232,20 @@ class Contents:
         window = self._tree.wire.window
         self._harvest()
         room = window - len(self._reading)
-        if room < window // 4:
+        if room < window // 16:
             ahead.trigger = number + 1
             return
         first = max(number, ahead.frontier)
         behind = min(ahead.limit + 1, first + room, -(-self._extent // self._page))
-        wanted = [
-            number
-            for number in range(first, behind)
-            if number not in self._reading
-            and number not in self._writing
-            and not self._cache.has(self, number)
-            and not self._written_whole(number)
-        ]
+        reading, kept = self._reading, self._cache.numbers(self)
+        wanted = [number for number in range(first, behind) if number not in reading and number not in kept]
+        if self._dirty or self._writing:
+            wanted = [n for n in wanted if n not in self._writing and not self._written_whole(n)]
         handle, page = self._node.handle, self._page
         flights = self._tree.wire.submit_all(nfs2.reads(handle, [number * page for number in wanted], page))
         self._reading.update(zip(wanted, flights, strict=True))
         ahead.frontier = max(behind, first)
-        ahead.trigger = ahead.frontier - window // 2
+        ahead.trigger = ahead.frontier - window + window // 8
 
     def _harvest(self) -> None:
         """Keep the whole pages that have come, so that others can be asked for."""
@@ -308,9 +308,8 @@ class Contents:
         wire, page, batch = self._tree.wire, self._page, self._batch
         waiting = deque(numbers)
         while waiting:
-            while len(self._writing) > batch:
-                await self._land(next(iter(self._writing)))
             now = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
+            await self._room_for(len(now))
             for number in now:
                 while number in self._writing:
                     await self._land(number)
@@ -319,6 +318,19 @@ class Contents:
             flights = wire.submit_all([nfs2.write(handle, n * page + dirty.low, dirty.run) for n, dirty in ready])
             for (number, dirty), flight in zip(ready, flights, strict=True):
                 self._writing[number] = Flying(flight, dirty.low, flight.request.argument.data)
+            # Only now, so that the server did not have to wait for it.
+            for number in [number for number, flying in self._writing.items() if wire.ready(flying.flight)]:
+                await self._land(number)
+
+    async def _room_for(self, count: int) -> None:
+        """Wait until `count` more WRITEs may be in flight."""
+        wire = self._tree.wire
+        while True:
+            flying = [number for number, flying in self._writing.items() if not wire.ready(flying.flight)]
+            excess = len(flying) + count - wire.window
+            if excess <= 0:
+                return
+            await self._land(flying[excess - 1])
 
     def _take(self, number: int) -> Dirty | None:
         """What is dirty of a page, if it can leave now; a READ of it that is under way is not waited for any more."""

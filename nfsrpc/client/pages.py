@@ -4,7 +4,9 @@ No I/O; `contents` decides what is true of a file, this what is kept of it.
 """
 
 from collections import OrderedDict
+from collections.abc import Set
 
+_NONE: Set[int] = frozenset()
 
 class PageCache:
     """Pages of all files of a mount. The least recently used ones go when there are more than `limit` bytes.
@@ -13,7 +15,7 @@ class PageCache:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._pages: OrderedDict[tuple[object, int], bytes] = OrderedDict()
         self._numbers: dict[object, set[int]] = {}
         self.held = 0
@@ -27,27 +29,26 @@ class PageCache:
             self._pages.move_to_end(key)
         return page
 
-    def has(self, file: object, number: int) -> bool:
-        """Whether a page is kept."""
-        return (file, number) in self._pages
+    def numbers(self, file: object) -> Set[int]:
+        """The pages of a file that are kept."""
+        return self._numbers.get(file, _NONE)
 
     def put(self, file: object, number: int, page: bytes) -> None:
         """Keep a page, in place of an older state of it."""
-        if len(page) > self._limit:
+        if len(page) > self.limit:
             self.drop(file, number)
             return
-        key = (file, number)
-        old = self._pages.pop(key, None)
-        if old is not None:
-            self.held -= len(old)
-        self._pages[key] = page
+        key, pages = (file, number), self._pages
+        if key in pages:
+            self.held -= len(pages.pop(key))
+        pages[key] = page
         self.held += len(page)
         numbers = self._numbers.get(file)
         if numbers is None:
             numbers = self._numbers[file] = set()
         numbers.add(number)
-        while self.held > self._limit:
-            (other, gone), data = self._pages.popitem(last=False)
+        while self.held > self.limit:
+            (other, gone), data = pages.popitem(last=False)
             self.held -= len(data)
             self._unlist(other, gone)
 

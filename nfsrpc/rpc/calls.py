@@ -16,7 +16,6 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrDecodeError
 
 from .errors import AuthRefused, BadReply, Disconnected, RpcError, RpcTimeout
 from .message import (
-    NULL_AUTH,
     PLAIN_RESULT,
     OpaqueAuth,
     auth_bytes,
@@ -105,6 +104,10 @@ class PendingCall:
 
     def result(self) -> Any:
         """The decoded result of a call that is done, see `answer`."""
+        data = self._reply
+        if data is not None and is_plain_success(data) and type(self._auths[0]) is PlainAuth:
+            # Nothing to prove or to unwrap, as nearly always.
+            return self._decoded(data, PLAIN_RESULT)
         return self.answer().result
 
     def answer(self) -> Answer:
@@ -121,9 +124,6 @@ class PendingCall:
         if self._reply is None:
             raise RuntimeError(f"{self.procedure.name} has no reply yet")
         data = self._reply
-        if is_plain_success(data) and type(self._auths[0]) is PlainAuth:
-            # Nothing to prove or to unwrap, as nearly always.
-            return Answer(NULL_AUTH, self._decoded(data, PLAIN_RESULT))
         if (stat := auth_refusal(data)) is not None:
             raise AuthRefused(stat, self.auth.credential[0])
         header = decode_reply(data)

@@ -115,3 +115,11 @@ class RecordReader:
 def frame(parts: list[bytes]) -> list[bytes]:
     """One record, as one fragment: `parts` with a mark in front. Nothing is copied."""
     return [_MARK.pack(_LAST | sum(map(len, parts))), *parts]
+
+
+def framed(messages: list[bytes]) -> list[bytes]:
+    """A record for each of `messages`, one behind the other: each in one piece with a mark in front."""
+    parts: list[bytes] = []
+    for message in messages:
+        parts += (_MARK.pack(_LAST | len(message)), message)
+    return parts

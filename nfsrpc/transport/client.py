@@ -16,7 +16,7 @@ from typing import Any, Self
 from nfsrpc.auth.base import Credential
 from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.dispatch import Dispatcher
-from nfsrpc.rpc.errors import Disconnected, RpcError
+from nfsrpc.rpc.errors import AuthRefused, Disconnected, RpcError
 from nfsrpc.rpc.later import Later
 from nfsrpc.rpc.message import is_call
 from nfsrpc.rpc.security import Answer, CallAuth, ControlCall, Peer
@@ -109,7 +109,9 @@ class Client(ABC):
         """The decoded result of `call`, once it is there. Raises as `call` does."""
         if not call.done:
             self._settle(call)
-        if call.refused is not None:
+        try:
+            return call.result()
+        except AuthRefused:
             self._refresh(call)
         return call.result()
 
