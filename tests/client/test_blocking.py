@@ -431,3 +431,19 @@ def test_names_and_attributes_come_from_memory_while_they_may(m: Mount) -> None:
         for work in (lambda: off.stat("f"), lambda: off.exists("none"), off.listdir):
             work()
             assert asked(off, work) != []
+
+
+def test_whoever_passes_through_a_large_file_leaves_the_cache_to_others(served: Served) -> None:
+    with mount(served.url(), cache_size=1 << 18) as m:
+        contents = os.urandom(1 << 19)
+        m.write_bytes("large", contents)
+        m.write_bytes("small", contents[:8192])
+        cache = m._files._cache
+        with m.open("small", "rb", 0) as small, m.open("large", "rb", 0) as large:
+            assert small.read(8192) == contents[:8192]
+            kept = set(cache._pages)
+            assert b"".join(iter(lambda: large.read(10_000), b"")) == contents
+            assert kept <= set(cache._pages)
+            assert cache.held < 1 << 16
+        m.remove("large")
+        m.remove("small")
