@@ -108,7 +108,9 @@ class Files:
         else:
             contents.opened(node.attributes, contents.changes)
         contents.path = spot.path
-        opened = Opened(node, contents, mode, spot.path, tree.options.read_ahead // self.page)
+        # More would push out what has not been read yet.
+        ahead = min(tree.options.read_ahead, tree.options.cache_size // 2)
+        opened = Opened(node, contents, mode, spot.path, ahead // self.page)
         self._open[opened] = None
         node.opens += 1
         tree.open_nodes.add(node)
