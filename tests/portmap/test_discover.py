@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from in_threads import looping
 
 from nfsrpc.portmap.discover import Found, discover
 from nfsrpc.portmap.forward import Forwarder
@@ -33,15 +34,8 @@ class Files(FILEREADWRITE_2_service):
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[int]:
-    loop = server.loop()
-    thread = threading.Thread(target=loop.run)
-    thread.start()
-    try:
+    with contextlib.closing(server), looping(server.loop()):
         yield server.ports[0]
-    finally:
-        loop.stop()
-        thread.join()
-        server.close()
 
 
 @contextlib.contextmanager

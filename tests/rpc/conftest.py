@@ -2,12 +2,12 @@
 
 import socket
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import defects
 import pytest
+from in_threads import looping
 from xdr_values import module_of_text
 
 from nfsrpc.auth import NoneAuthenticator, SysAuthenticator
@@ -117,12 +117,8 @@ def dispatcher(files: Files) -> Dispatcher:
 def served(dispatcher: Dispatcher) -> Iterator[int]:
     """The port of a loop that serves the dispatcher."""
     (endpoint,) = bind("127.0.0.1", 0)
-    loop = Loop([endpoint], dispatcher.turn)
-    thread = threading.Thread(target=loop.run)
-    thread.start()
-    yield endpoint.port
-    loop.stop()
-    thread.join()
+    with looping(Loop([endpoint], dispatcher.turn)):
+        yield endpoint.port
     endpoint.close()
 
 

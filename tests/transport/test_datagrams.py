@@ -2,10 +2,10 @@
 
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 
 import pytest
+from in_threads import looping
 
 from nfsrpc.transport.endpoints import bind
 from nfsrpc.transport.loop import Loop
@@ -18,12 +18,8 @@ SYSTEM_ERR = XID + struct.pack(">5I", 1, 0, 0, 0, 5)
 def echo(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a loop on the host given as parameter that answers each message with 1000 times itself."""
     (endpoint,) = bind(request.param, 0)
-    loop = Loop([endpoint], lambda batch: [[message, message * 999] for message, _ in batch])
-    thread = threading.Thread(target=loop.run)
-    thread.start()
-    yield endpoint.port
-    loop.stop()
-    thread.join()
+    with looping(Loop([endpoint], lambda batch: [[message, message * 999] for message, _ in batch])):
+        yield endpoint.port
     endpoint.close()
 
 

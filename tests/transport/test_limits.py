@@ -1,6 +1,5 @@
 """Caps that hold: on connections, on time, on bytes that wait; and nobody is delayed by somebody else's sins."""
 
-import asyncio
 import contextlib
 import resource
 import socket
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from in_threads import awaiting, looping
 
 from nfsrpc.auth import NoneAuthenticator
 from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_service
@@ -38,32 +38,21 @@ class Big(FILEREADWRITE_2_service):
 
 
 @contextlib.contextmanager
-def looping(limits: Limits) -> Iterator[int]:
+def from_the_loop(limits: Limits) -> Iterator[int]:
     (endpoint,) = bind("127.0.0.1", 0)
-    loop = Loop([endpoint], Dispatcher([Binding(Big())], [NoneAuthenticator()], limits).turn, limits)
-    thread = threading.Thread(target=loop.run)
-    thread.start()
-    yield endpoint.port
-    loop.stop()
-    thread.join()
+    with looping(Loop([endpoint], Dispatcher([Binding(Big())], [NoneAuthenticator()], limits).turn, limits)):
+        yield endpoint.port
     endpoint.close()
 
 
 @contextlib.contextmanager
-def awaiting(limits: Limits) -> Iterator[int]:
+def from_asyncio(limits: Limits) -> Iterator[int]:
     server = AsyncServer([Binding(Big())], limits=limits)
-    events = asyncio.new_event_loop()
-    thread = threading.Thread(target=events.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(server.start(), events).result(20)
-    yield server.port
-    asyncio.run_coroutine_threadsafe(server.close(), events).result(20)
-    events.call_soon_threadsafe(events.stop)
-    thread.join()
-    events.close()
+    with awaiting(server):
+        yield server.port
 
 
-@pytest.fixture(params=[looping, awaiting], ids=["loop", "asyncio"])
+@pytest.fixture(params=[from_the_loop, from_asyncio], ids=["loop", "asyncio"])
 def serve(request) -> Iterator[Callable[..., int]]:
     """Serves with these limits, from the readiness loop or from asyncio; the port."""
     with contextlib.ExitStack() as stack:
@@ -196,7 +185,7 @@ def test_a_flood_of_calls_on_one_connection_leaves_room_for_others(serve):
             thread.join()
 
 
-@pytest.mark.parametrize("serve", [looping], indirect=True, ids=["loop"])
+@pytest.mark.parametrize("serve", [from_the_loop], indirect=True, ids=["loop"])
 def test_running_out_of_descriptors_stops_nobody_who_is_connected(serve):
     """One process is both sides here: the limit leaves room for our ends, then for fewer and fewer of theirs.
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import pytest
 from certificates import make_certificates
+from in_threads import awaiting, looping
 
 from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_client, FILEREADWRITE_2_service, readargs
 from nfsrpc.rpc.dispatch import Binding
@@ -63,7 +64,6 @@ Start = Callable[..., int]
 @pytest.fixture(params=["loop", "asyncio"])
 def start(request, keys: Path) -> Iterator[Start]:
     """Serve with TLS, from the readiness loop or from asyncio; the port."""
-    ends: list[Callable[[], Any]] = []
 
     def context(mutual: bool) -> ssl.SSLContext:
         return server_context(str(keys / "server.pem"), str(keys / "server.key"), str(keys / "ca.pem"), mutual)
@@ -73,27 +73,15 @@ def start(request, keys: Path) -> Iterator[Start]:
         secure = context(mutual) if tls else None
         if request.param == "loop":
             server = Server(lambda: [binding], [(host, 0)], tls=secure)
-            loop = server.loop()
-            thread = threading.Thread(target=loop.run)
-            thread.start()
-            ends.extend((loop.stop, thread.join, server.close))
+            stack.callback(server.close)
+            stack.enter_context(looping(server.loop()))
             return server.ports[0]
         ours = AsyncServer([binding], host, tls=secure)
-        events = asyncio.new_event_loop()
-        thread = threading.Thread(target=events.run_forever)
-        thread.start()
-        asyncio.run_coroutine_threadsafe(ours.start(), events).result(20)
-        ends.extend((
-            lambda: asyncio.run_coroutine_threadsafe(ours.close(), events).result(20),
-            lambda: events.call_soon_threadsafe(events.stop),
-            thread.join,
-            events.close,
-        ))
+        stack.enter_context(awaiting(ours))
         return ours.port
 
-    yield start
-    for end in ends:
-        end()
+    with contextlib.ExitStack() as stack:
+        yield start
 
 
 def tls(keys: Path, own: str | None = None, authority: str = "ca") -> ClientTls:
