@@ -61,6 +61,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_FAILED = Kept(accept_stat.SYSTEM_ERR, b"")
 _HEADS = 4096
 """Headers that are known: some procedures each of the users of some hundred client machines."""
 
@@ -262,17 +263,22 @@ class Dispatcher:
                 kept = self._run_claimed(history, key, args, call)
             else:
                 self._recorder.replayed(call.target.row)
-        except (UnderWay, Drop):
+        except UnderWay:
             return None
         except Full:
-            _log.warning("no room in the history of calls: %s of %s must wait", *_named(call), extra=call.fields)
+            _log_full(call)
             return None
         except Lost:
-            kept = Kept(accept_stat.SYSTEM_ERR, b"")
-        except (RpcError, Rejected) as error:
+            kept = _FAILED
+        except (Drop, RpcError, Rejected) as error:
             return self._fail(call, error)
+        return self._kept(call, kept)
+
+    def _kept(self, call: Call, kept: Kept) -> list[bytes]:
+        """The reply of a call that has run, now or before."""
         if kept.stat == accept_stat.SUCCESS:
             return _succeeded(call, [kept.result])
+        self._recorder.failed(call.target.row)
         return [accepted(call.xid, accept_stat(kept.stat), call.accept.verifier)]
 
     def _run_claimed(self, history: History, key: bytes, args: tuple[Any, ...], call: Call) -> Kept:
@@ -284,7 +290,7 @@ class Dispatcher:
             raise
         except Exception as error:
             _log_failure(call, error)
-            kept = Kept(accept_stat.SYSTEM_ERR, b"")
+            kept = _FAILED
         history.settle(key, kept)
         return kept
 
@@ -352,6 +358,10 @@ def postponed(call: Call, result: "Future[Any]") -> Postponed:
 
 def _named(call: Call) -> tuple[str, Peer]:
     return call.target.procedure.name, call.peer
+
+
+def _log_full(call: Call) -> None:
+    _log.warning("no room in the history of calls: %s of %s must wait", *_named(call), extra=call.fields)
 
 
 def _log_failure(call: Call, error: Exception) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from nfsrpc.protocols.rpc_msg import accept_stat
 
-from .dispatch import Call, Dispatcher, Drop, _succeeded, replay_key
+from .dispatch import _FAILED, Call, Dispatcher, Drop, _log_failure, _log_full, _succeeded, replay_key
 from .errors import RpcError
-from .history import Full, Kept, Lost, UnderWay
+from .history import Full, History, Kept, Lost, UnderWay
 from .later import Later, Postponed
-from .message import Refusal, Rejected, accepted
+from .message import Refusal, Rejected
 from .security import Peer
 
 
@@ -47,34 +47,33 @@ class AsyncDispatcher(Dispatcher):
             if kept is not None:
                 self._recorder.replayed(call.target.row)
             else:
-                kept = await self._run_once(call, args)
-        except (UnderWay, Full):
+                kept = await self._run_once(history, key, call, args)
+        except UnderWay:
+            return None
+        except Full:
+            _log_full(call)
             return None
         except Lost:
-            kept = Kept(accept_stat.SYSTEM_ERR, b"")
+            kept = _FAILED
         except Postponed:
             raise
         except Exception as error:
             return self._fail(call, error)
-        if kept.stat == accept_stat.SUCCESS:
-            return _succeeded(call, [kept.result])
-        return [accepted(call.xid, accept_stat(kept.stat), call.accept.verifier)]
+        return self._kept(call, kept)
 
-    async def _run_once(self, call: Call, args: tuple[Any, ...]) -> Kept:
-        """As `Dispatcher._run_claimed`."""
-        history, key = call.target.history, replay_key(call)
-        assert history is not None
+    async def _run_once(self, history: History, key: bytes, call: Call, args: tuple[Any, ...]) -> Kept:
+        """As `Dispatcher._run_claimed`; what is cancelled has perhaps done something, too."""
         try:
             kept = Kept(accept_stat.SUCCESS, b"".join(await self._run(call, args)))
         except (Drop, RpcError, Rejected):
             history.release(key)
             raise
-        except BaseException as error:
-            history.settle(key, Kept(accept_stat.SYSTEM_ERR, b""))
-            if not isinstance(error, Exception):
-                raise
-            self._fail(call, error)
-            return Kept(accept_stat.SYSTEM_ERR, b"")
+        except Exception as error:
+            _log_failure(call, error)
+            kept = _FAILED
+        except BaseException:
+            history.settle(key, _FAILED)
+            raise
         history.settle(key, kept)
         return kept
 

@@ -1,5 +1,6 @@
 """What becomes of a call in the dispatcher: replies to whatever a handler does, units of work, histories, counters."""
 
+import asyncio
 import errno
 import logging
 import struct
@@ -15,6 +16,7 @@ from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_service
 from nfsrpc.rpc import errors as e
 from nfsrpc.rpc.counters import Counters
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Drop, Encoded, Peer, at_most_once, postponed, replay_key
+from nfsrpc.rpc.dispatch_async import AsyncDispatcher
 from nfsrpc.rpc.history import Full, Kept, Lost, MemoryHistory, UnderWay
 from nfsrpc.rpc.message import Rejected
 from nfsrpc.xdr import Limits
@@ -56,6 +58,10 @@ class Served:
         more = {} if limits is None else {"limits": limits}
         self.dispatcher = Dispatcher([binding], [NoneAuthenticator()], recorder=self.counters.recorder(0), **more)
 
+    def answer(self, message):
+        (reply,) = self.turn(message)
+        return reply
+
     def turn(self, *messages):
         replies = self.dispatcher.turn([(message, PEER) for message in messages])
         return [None if reply is None else b"".join(reply) for reply in replies]
@@ -66,6 +72,27 @@ class Served:
         return row.calls, row.failures, row.replays
 
 
+class AsyncServed(Served):
+    """The same for asyncio, and handlers that are coroutines."""
+
+    def __init__(self, binding):
+        super().__init__(binding)
+        service = binding.service
+        done = service._do
+
+        async def later(arg, call):
+            await asyncio.sleep(0)
+            return done(arg, call)
+
+        service.WRITE = service.READ = later
+        self.dispatcher = AsyncDispatcher([binding], [NoneAuthenticator()], recorder=self.counters.recorder(0))
+
+    def answer(self, message):
+        reply = asyncio.run(self.dispatcher.answer(message, PEER))
+        return None if reply is None else b"".join(reply)
+
+
+SERVED = pytest.mark.parametrize("serve", [Served, AsyncServed])
 BUG, ERROR = ZeroDivisionError("a bug"), OSError(errno.EIO, "broken")
 RAISED = {
     "nothing": (None, SUCCESS, False),
@@ -85,10 +112,11 @@ RAISED = {
 }
 
 
+@SERVED
 @pytest.mark.parametrize(("outcome", "reply", "logged"), RAISED.values(), ids=RAISED)
-def test_what_a_handler_does_has_its_answer(caplog, outcome, reply, logged):
-    served = Served(Binding(Files(outcome)))
-    assert served.turn(write()) == [reply]
+def test_what_a_handler_does_has_its_answer(caplog, serve, outcome, reply, logged):
+    served = serve(Binding(Files(outcome)))
+    assert served.answer(write()) == reply
     assert served.counted() == (1, int(reply is None or reply[:24] != SUCCESS), 0)
     records = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(records) == logged
@@ -127,14 +155,14 @@ HISTORIES = {
 }
 
 
+@SERVED
 @pytest.mark.parametrize(("outcome", "reply", "runs"), HISTORIES.values(), ids=HISTORIES)
-def test_at_most_once_what_did_nothing_runs_again_and_nothing_else_does(caplog, outcome, reply, runs):
+def test_at_most_once_what_did_nothing_runs_again_and_nothing_else_does(caplog, serve, outcome, reply, runs):
     files = Files(outcome)
-    served = Served(at_most_once(files, MemoryHistory()))
-    assert [served.turn(write()), served.turn(write())] == [[reply], [reply]]
+    served = serve(at_most_once(files, MemoryHistory()))
+    assert [served.answer(write()), served.answer(write())] == [reply, reply]
     assert len(files.ran) == runs
-    failures = runs if isinstance(outcome, e.RpcError) else 0
-    assert served.counted() == (2, failures, 2 - runs)
+    assert served.counted() == (2, 2 if isinstance(outcome, Exception) else 0, 2 - runs)
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors == [f"xid {XID:#010x}: WRITE of {PEER} failed"] * (outcome in (BUG, ERROR))
 
@@ -149,12 +177,15 @@ class Says:
         raise self.answer
 
 
+@SERVED
 @pytest.mark.parametrize(
     ("answer", "reply", "warnings"), [(UnderWay(), None, 0), (Lost(), SYSTEM_ERR, 0), (Full(), None, 1)]
 )
-def test_what_a_history_says_of_a_call_is_done(caplog, answer, reply, warnings):
+def test_what_a_history_says_of_a_call_is_done(caplog, serve, answer, reply, warnings):
     files = Files()
-    assert Served(at_most_once(files, Says(answer))).turn(write()) == [reply]
+    served = serve(at_most_once(files, Says(answer)))
+    assert served.answer(write()) == reply
+    assert served.counted() == (1, int(reply is not None), 0)
     assert files.ran == []
     found = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(found) == warnings
@@ -163,12 +194,48 @@ def test_what_a_history_says_of_a_call_is_done(caplog, answer, reply, warnings):
         assert record.procedure == "WRITE"
 
 
-def test_a_kept_failure_is_given_again():
+@SERVED
+def test_a_kept_failure_is_given_again(serve):
     class Keeps(Says):
         def claim(self, key):
             return Kept(3, b"ignored")
 
-    assert Served(at_most_once(Files(), Keeps(None))).turn(write()) == [PROC_UNAVAIL]
+    served = serve(at_most_once(Files(), Keeps(None)))
+    assert served.answer(write()) == PROC_UNAVAIL
+    assert served.counted() == (1, 1, 1)
+
+
+def test_a_coroutine_that_is_cancelled_is_not_run_again():
+    started = []
+
+    class Hangs(Files):
+        async def WRITE(self, arg, call):
+            started.append(arg.f)
+            await asyncio.Event().wait()
+
+    dispatcher = AsyncDispatcher([at_most_once(Hangs(), MemoryHistory())], [NoneAuthenticator()])
+
+    async def run():
+        task = asyncio.create_task(dispatcher.answer(write(), PEER))
+        while not started:
+            await asyncio.sleep(0)
+        assert await dispatcher.answer(write(), PEER) is None
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return b"".join(await dispatcher.answer(write(), PEER))
+
+    assert asyncio.run(run()) == SYSTEM_ERR
+    assert started == [1]
+
+
+def test_a_coroutine_that_outlives_its_deadline_is_a_system_error():
+    class Hangs(Files):
+        async def WRITE(self, arg, call):
+            await asyncio.Event().wait()
+
+    dispatcher = AsyncDispatcher([Binding(Hangs())], [NoneAuthenticator()], Limits(call_seconds=0.05))
+    assert b"".join(asyncio.run(dispatcher.answer(write(), PEER))) == SYSTEM_ERR
 
 
 @pytest.mark.parametrize("once", [frozenset(), frozenset({WRITE})])
