@@ -1,21 +1,33 @@
-"""Replies per second and latencies of NFS calls, beside nfs-ganesha in the same run.
+"""Replies per second and latencies of NFS calls, beside other servers in the same run.
 
-    tools/bench                                  everything: some minutes
-    tools/bench --operations GETATTR,READ --transports udp --rounds 3 --json out.json
+    tools/bench                                  everything: a quarter of an hour
+    tools/bench --operations GETATTR,SFS --transports udp --rounds 3 --json out.json
     tools/bench --peers nfsrpc,limit --workers 1
+    tools/bench --recording calls.txt            the calls that tools/bench recorded made of a capture
+    tools/bench recorded FILE.pcap calls.txt     the calls of a capture, as a load
+    tools/bench page out.json... --into PAGE --plot PLOT     table and plots of what --json has written
+    tools/bench growth                           the cost of a call against files, names, clients, exports, workers
+    tools/bench memory                           the memory of a worker over a million calls
+    tools/bench start                            from nothing to the first answer, beside an empty Python
     tools/bench auth                             what each flavour of authentication costs
     tools/bench client                           the client library beside a C program
     tools/bench copy                             a tree of small files, beside a client that makes call after call
 
-A load generator in C keeps --connections x --window calls in flight. Every
-server is started for the run and stays up to its end; for each line the servers
+A load generator in C keeps --connections x --window calls in flight (a closed
+loop). Then, with --half, it sends half as many calls a second as that server could answer,
+whether it answers or not, and each call counts from when it should have been sent (an open loop).
+Every server is started for the run and stays up to its end; for each line they
 take turns (A B C, A B C, ...) for --rounds rounds, so that a slow minute of the
-machine hits all of them. Shown are medians. nfsrpc is spoken to in NFSv2,
-nfs-ganesha in NFSv3 (it has no v2) with FILE_SYNC writes, its VFS back end on
+machine hits all of them. Shown are medians. SFS is the mix of SPEC SFS 2.0 for version 2; SEQREAD
+reads a large file from one end to the other, 8 calls in flight on one connection, TCP only.
+
+nfsrpc is spoken to in NFSv2, nfs-ganesha in NFSv3 (it has no v2) with FILE_SYNC writes, its VFS back end on
 the same file system. WRITE and CREATE of nfsrpc are durable before the reply;
 nfs-ganesha syncs each WRITE, but answers CREATE without any sync (strace). So
 there is "ganesha +D" beside it: CREATE in a directory that the host syncs (chattr +D).
-"limit" is a C program that answers every call with a prepared reply: what system
+"rpcgen" is a C server that rpcgen made, over libtirpc; it only reads. ShenanigaNFS (PyPI) keeps files
+in memory. "file system" is no server, but the system calls that a call needs, made directly: the lower bound of
+a store. "limit" is a C program that answers every call with a prepared reply: what system
 calls and loopback leave to be had on this machine.
 """
 
@@ -24,24 +36,34 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import socket
+import statistics
 import struct
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
-import authentication
-import copying
+import ganesha
 import measure
+import others
 import peers
 import present
 from rich.console import Console
 from rich.progress import Progress
 
 IN_NAMESPACE = "NFSRPC_BENCH_NAMESPACE"
-PEERS = ("nfsrpc", "ganesha", "limit")
+PEERS = ("nfsrpc", "ganesha", "rpcgen", "shenaniganfs", "filesystem", "limit")
+SUBCOMMANDS = {
+    "auth": "authentication", "client": "client", "copy": "copying", "growth": "growth", "memory": "memory",
+    "page": "page", "recorded": "recorded", "start": "start",
+}  # fmt: skip
+"""The module of each; its `main` takes the arguments."""
+RECORDED = "recorded"
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
@@ -59,7 +81,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--seconds", type=float, default=1.0, help="of one measurement (default: %(default)s)")
     add("--directory", default="/var/tmp", help="on the file system to measure (default: %(default)s)")
     add("--json", metavar="FILE", help="write the figures there as well (-: standard output, without the table)")
-    add("--into", metavar="PAGE", type=Path, help="replace the figures in a Markdown page (docs/performance.md)")
+    add("--half", action="store_true", help="measure latencies at half the greatest load as well")
+    add("--recording", metavar="FILE", type=Path, help="make the calls of `tools/bench recorded`, and no others")
     add("--peers", default=",".join(PEERS), help="which servers (default: %(default)s)")
     o = parser.parse_args(argv)
     o.operations, o.transports = o.operations.upper().split(","), o.transports.lower().split(",")
@@ -71,6 +94,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     o.peers = o.peers.split(",")
     if unknown := set(o.peers) - set(PEERS):
         parser.error(f"unknown peer {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    if o.recording is not None:
+        if not o.recording.is_file():
+            parser.error(f"--recording {o.recording}: no such file; tools/bench recorded makes one of a capture")
+        o.operations = [RECORDED]
     return o
 
 
@@ -84,73 +111,100 @@ def enter_namespace(argv: list[str]) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
 
 
+def load_of(o: argparse.Namespace, operation: str, transport: str) -> measure.Load:
+    """The load of one line; that of SEQREAD is one reader with 8 calls in flight."""
+    many = (1, 8) if operation == measure.SEQUENTIAL else (o.connections, o.window)
+    return measure.Load(operation, transport, *many, o.seconds, recording=o.recording)
+
+
 def measure_all(o: argparse.Namespace, running: list[peers.Peer], console: Console) -> list[measure.Line]:
-    loadgen = measure.build("loadgen")
+    """Every line, the servers in turns."""
+    lines = [
+        (operation, transport, [peer for peer in running if peer.answers(operation, transport)])
+        for operation in o.operations
+        for transport in o.transports
+        if transport == "tcp" or operation != measure.SEQUENTIAL
+    ]
     results: list[measure.Line] = []
-    lines = [(operation, transport) for operation in o.operations for transport in o.transports]
     with Progress(console=console, transient=True) as progress:
-        runs = sum(peer.answers(operation) for operation, _ in lines for peer in running)
-        task = progress.add_task("", total=o.rounds * runs)
-        for operation, transport in lines:
-            load = measure.Load(operation, transport, o.connections, o.window, o.seconds)
-            those = [peer for peer in running if peer.answers(operation)]
-            samples: dict[str, list[measure.Sample]] = {peer.name: [] for peer in those}
-            for _ in range(o.rounds):
-                for peer in those:
-                    progress.update(task, description=f"{operation} {transport} {peer.name}")
-                    samples[peer.name].append(
-                        measure.run(loadgen, load, peer.port, peer.mount_port, peer.export, peer.version)
-                    )
-                    progress.advance(task)
+        task = progress.add_task("", total=sum(len(those) for *_, those in lines))
+        for operation, transport, those in lines:
+            progress.update(task, description=f"{operation} {transport}")
+            load = load_of(o, operation, transport)
+            whole = in_turns(o.rounds, dict.fromkeys(those, load))
+            half = {}
+            if o.half:
+                served = [peer for peer in those if peer.name != others.FILE_SYSTEM]
+                rates = {peer: statistics.median(s.rate for s in whole[peer.name]) / 2 for peer in served}
+                half = in_turns(o.rounds, {peer: replace(load, rate=rate) for peer, rate in rates.items()})
             results += [
-                measure.Line(operation, transport, peer.name, measure.summarise(samples[peer.name])) for peer in those
+                measure.Line(
+                    operation, transport, peer.name, measure.summarise(whole[peer.name], half.get(peer.name, []))
+                )
+                for peer in those
             ]
+            progress.advance(task, len(those))
     return results
 
 
+def in_turns(rounds: int, loads: dict[peers.Peer, measure.Load]) -> dict[str, list[measure.Sample]]:
+    """The samples of each peer, by its name."""
+    samples: dict[str, list[measure.Sample]] = {peer.name: [] for peer in loads}
+    for _ in range(rounds):
+        for peer, load in loads.items():
+            samples[peer.name].append(peer.sample(load))
+    return samples
+
+
 def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitStack) -> list[peers.Peer]:
+    """Ours first."""
     running = []
     if "nfsrpc" in o.peers:
         running += [stack.enter_context(peers.nfsrpc(directory, workers)) for workers in o.workers]
     if "ganesha" in o.peers:
-        running += stack.enter_context(peers.ganesha(directory))
+        running += stack.enter_context(ganesha.running(directory))
+    if "rpcgen" in o.peers:
+        running.append(stack.enter_context(others.rpcgen(directory)))
+    if "shenaniganfs" in o.peers:
+        running.append(stack.enter_context(others.shenanigan()))
+    if "filesystem" in o.peers:
+        running.append(others.file_system(directory))
     if "limit" in o.peers:
         running.append(stack.enter_context(peers.limit(measure.build("limit"))))
     return running
 
 
-def main(argv: list[str]) -> int:
-    if argv[:1] == ["auth"]:
-        return authentication.main(argv[1:])
-    if argv[:1] == ["client"]:
-        import client
+def leave_out(o: argparse.Namespace) -> list[str]:
+    """Takes those peers away that cannot run here; why."""
+    checks = {"ganesha": ganesha.missing, "rpcgen": others.rpcgen_missing, "shenaniganfs": others.shenanigan_missing}
+    told = {peer: why() for peer, why in checks.items() if peer in o.peers}
+    o.peers = [peer for peer in o.peers if not told.get(peer)]
+    return [why for why in told.values() if why]
 
-        return client.main(argv[1:])
-    if argv[:1] == ["copy"]:
-        return copying.main(argv[1:])
+
+def main(argv: list[str]) -> int:
+    """Measure and show; the exit status."""
+    if argv and argv[0] in SUBCOMMANDS:
+        return int(import_module(SUBCOMMANDS[argv[0]]).main(argv[1:]))
     o = parse(argv)
-    missing = peers.ganesha_missing() if "ganesha" in o.peers else ""
-    if missing:
-        o.peers.remove("ganesha")
+    missing = leave_out(o)
     if "ganesha" in o.peers:
         enter_namespace(argv)
     console = Console(stderr=o.json == "-")
-    if missing:
-        console.print(f"bench: {missing}")
+    for why in missing:
+        console.print(f"bench: {why}")
     with tempfile.TemporaryDirectory(prefix="nfsrpc-bench.", dir=o.directory) as name, contextlib.ExitStack() as stack:
         running = start_peers(o, Path(name), stack)
         if not running:
             raise SystemExit("bench: no server to measure")
         results = measure_all(o, running, console)
-        present.show(results, running, o, console)
-        text = present.document(o, running, results)
-        table = present.markdown(o, running, results)
+        document = present.document(o, running, results)
+    present.show(document, console)
+    text = json.dumps(document, indent=1) + "\n"
     if o.json == "-":
         sys.stdout.write(text)
     elif o.json:
         Path(o.json).write_text(text)
-    if o.into:
-        present.write_into(o.into, table)
     return 0
 
 

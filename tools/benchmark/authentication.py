@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from peers import cpu_seconds, descendants
 from rich.console import Console
 from rich.table import Table
 
@@ -50,23 +51,11 @@ class Sample(NamedTuple):
     cpu: float
 
 
-def descendants(pid: int) -> list[int]:
-    """Processes below `pid`."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children] + [below for child in children for below in descendants(int(child))]
-
-
 def build(source: Path, directory: Path) -> Path:
     """Compile a C program."""
     program = directory / source.stem
     subprocess.run(["cc", "-O2", "-o", str(program), str(source), *LIBRARIES], check=True)
     return program
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has taken so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

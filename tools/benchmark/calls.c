@@ -71,7 +71,7 @@ void put_new_attributes(struct buffer *b, const struct target *t, uint32_t mode)
 		put32(b, t->version == 2 ? v2[i] : v3[i]);
 }
 
-static void spoil(struct reply *r, const char *why)
+void spoil(struct reply *r, const char *why)
 {
 	if (!r->bad)
 		r->bad = why;
@@ -109,8 +109,8 @@ void get_handle(struct reply *r, const struct target *t, struct handle *h)
 void get_attributes(struct reply *r, const struct target *t, uint64_t *size)
 {
 	uint32_t type = get32(r);
-	if (type < 1 || type > 2)
-		spoil(r, "attributes of neither a file nor a directory");
+	if (type != 1 && type != 2 && type != 5)
+		spoil(r, "attributes of neither a file, a directory nor a link");
 	get_bytes(r, 16);	/* mode, nlink, uid, gid */
 	*size = get32(r);
 	if (t->version == 3)
@@ -124,7 +124,7 @@ void get_post_op_attributes(struct reply *r, const struct target *t, uint64_t *s
 		get_attributes(r, t, size);
 }
 
-static void get_wcc_data(struct reply *r, const struct target *t)
+void get_wcc_data(struct reply *r, const struct target *t)
 {
 	uint64_t size;
 	if (get32(r))
@@ -146,189 +146,3 @@ struct reply open_reply(const unsigned char *data, size_t size)
 		spoil(&r, "accepted, but not SUCCESS");
 	return r;
 }
-
-static void need_ok(struct reply *r)
-{
-	static char text[64];
-	r->status = get32(r);
-	if (!r->bad && r->status) {
-		snprintf(text, sizeof text, "the server answered status %u", r->status);
-		r->bad = text;
-	}
-}
-
-static const struct handle *one_of_many(const struct target *t, uint64_t turn)
-{
-	return &t->many[turn % 64];
-}
-
-static void null_arguments(struct buffer *b, const struct target *t, uint64_t turn)
-{
-	(void)b, (void)t, (void)turn;
-}
-
-static void null_check(struct reply *r, const struct target *t)
-{
-	(void)t;
-	if (r->at != r->size)
-		spoil(r, "NULL answered more than nothing");
-}
-
-static void getattr_arguments(struct buffer *b, const struct target *t, uint64_t turn)
-{
-	put_handle(b, t, one_of_many(t, turn));
-}
-
-static void getattr_check(struct reply *r, const struct target *t)
-{
-	uint64_t size;
-	need_ok(r);
-	get_attributes(r, t, &size);
-}
-
-static void put_numbered_name(struct buffer *b, const char *format, unsigned a, unsigned c)
-{
-	char name[48];
-	put_opaque(b, name, snprintf(name, sizeof name, format, a, c));
-}
-
-static void lookup_arguments(struct buffer *b, const struct target *t, uint64_t turn)
-{
-	put_handle(b, t, &t->directory);
-	put_numbered_name(b, "file-%02u", turn % 64, 0);
-}
-
-static void lookup_check(struct reply *r, const struct target *t)
-{
-	struct handle h;
-	uint64_t size;
-	need_ok(r);
-	get_handle(r, t, &h);
-	get_post_op_attributes(r, t, &size);
-}
-
-/* Spreads the turns over the file without repeating a short pattern. */
-static uint64_t offset_of(const struct target *t, uint64_t turn)
-{
-	return turn * 2654435761u % t->blocks * BLOCK;
-}
-
-static void read_arguments(struct buffer *b, const struct target *t, uint64_t turn)
-{
-	put_handle(b, t, &t->file);
-	if (t->version == 2)
-		put32(b, offset_of(t, turn));
-	else
-		put64(b, offset_of(t, turn));
-	put32(b, BLOCK);
-	if (t->version == 2)
-		put32(b, 0);
-}
-
-static void read_check(struct reply *r, const struct target *t)
-{
-	uint64_t size;
-	need_ok(r);
-	get_post_op_attributes(r, t, &size);
-	if (t->version == 3)
-		get_bytes(r, 8);	/* count, eof */
-	uint32_t got = get32(r);
-	get_bytes(r, got);
-	if (got != BLOCK)
-		spoil(r, "READ answered fewer bytes than it was asked for");
-}
-
-void put_write(struct buffer *b, const struct target *t, uint64_t offset, uint64_t turn)
-{
-	static unsigned char block[BLOCK];
-	memcpy(block, &turn, sizeof turn);
-	put_handle(b, t, &t->file);
-	if (t->version == 2) {
-		put32(b, 0);
-		put32(b, offset);
-		put32(b, 0);
-	} else {
-		put64(b, offset);
-		put32(b, BLOCK);
-		put32(b, 2);	/* FILE_SYNC: what version 2 always promises */
-	}
-	put_opaque(b, block, BLOCK);
-}
-
-static void write_arguments(struct buffer *b, const struct target *t, uint64_t turn)
-{
-	put_write(b, t, offset_of(t, turn), turn);
-}
-
-void write_check(struct reply *r, const struct target *t)
-{
-	uint64_t size;
-	need_ok(r);
-	if (t->version == 2) {
-		get_attributes(r, t, &size);
-		return;
-	}
-	get_wcc_data(r, t);
-	if (get32(r) != BLOCK)
-		spoil(r, "WRITE took fewer bytes than it was given");
-	if (get32(r) != 2)
-		spoil(r, "WRITE was not committed to stable storage");
-}
-
-static void create_arguments(struct buffer *b, const struct target *t, uint64_t turn)
-{
-	put_handle(b, t, &t->created);
-	put_numbered_name(b, "%08x-%u", t->run, turn);
-	if (t->version == 3)
-		put32(b, 0);	/* UNCHECKED */
-	put_new_attributes(b, t, 0644);
-}
-
-static void create_check(struct reply *r, const struct target *t)
-{
-	struct handle h;
-	uint64_t size;
-	need_ok(r);
-	if (t->version == 2 || get32(r))
-		get_handle(r, t, &h);
-	get_post_op_attributes(r, t, &size);
-}
-
-static void readdir_arguments(struct buffer *b, const struct target *t, uint64_t turn)
-{
-	(void)turn;
-	put_handle(b, t, &t->directory);
-	for (int i = 0; i < (t->version == 2 ? 1 : 4); i++)	/* cookie, cookie verifier */
-		put32(b, 0);
-	put32(b, BLOCK);
-}
-
-static void readdir_check(struct reply *r, const struct target *t)
-{
-	uint64_t size;
-	unsigned entries = 0, width = t->version == 2 ? 4 : 8;
-	need_ok(r);
-	if (t->version == 3) {
-		get_post_op_attributes(r, t, &size);
-		get_bytes(r, 8);
-	}
-	while (get32(r)) {
-		get_bytes(r, width);
-		get_bytes(r, get32(r));
-		get_bytes(r, width);
-		entries++;
-	}
-	if (get32(r) != 1 || entries < 64)
-		spoil(r, "READDIR did not list the whole directory");
-}
-
-const struct operation operations[] = {
-	{"NULL", {0, 0}, null_arguments, null_check},
-	{"GETATTR", {1, 1}, getattr_arguments, getattr_check},
-	{"LOOKUP", {4, 3}, lookup_arguments, lookup_check},
-	{"READ", {6, 6}, read_arguments, read_check},
-	{"WRITE", {8, 7}, write_arguments, write_check},
-	{"CREATE", {9, 8}, create_arguments, create_check},
-	{"READDIR", {16, 16}, readdir_arguments, readdir_check},
-	{NULL, {0, 0}, NULL, NULL},
-};

@@ -1,13 +1,14 @@
-/* NFS calls as bytes: what the load generator sends, and what must come back.
- * One table serves version 2 (RFC 1094) and version 3 (RFC 1813). */
+/* RPC messages and what NFS puts into them, as bytes: one set of functions serves
+ * version 2 (RFC 1094) and version 3 (RFC 1813). */
 #ifndef CALLS_H
 #define CALLS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define BLOCK 8192		/* bytes of one READ or WRITE */
+#define BLOCK 8192		/* bytes of one READ or WRITE, at most */
 #define MAX_MESSAGE 65536
+#define MANY 64			/* files in the directory that LOOKUP and READDIR are about */
 
 struct buffer {
 	unsigned char *data;
@@ -22,8 +23,8 @@ struct handle {
 /* What the calls of one run work on. */
 struct target {
 	int version;		/* of NFS: 2 or 3 */
-	struct handle root, directory, file, many[64], created;
-	uint32_t blocks;	/* of `file`, each BLOCK bytes */
+	struct handle root, directory, file, large, link, many[MANY], created;
+	uint32_t blocks, large_blocks;	/* of `file` and of `large`, each BLOCK bytes */
 	uint32_t run;		/* tells the names that this run creates from those of others */
 };
 
@@ -35,29 +36,20 @@ struct reply {
 	uint32_t status;
 };
 
-struct operation {
-	const char *name;
-	uint32_t procedure[2];	/* in version 2, in version 3 */
-	void (*arguments)(struct buffer *, const struct target *, uint64_t turn);
-	void (*check)(struct reply *, const struct target *);
-};
-
-extern const struct operation operations[];	/* ends with a NULL name */
-
 void put32(struct buffer *b, uint32_t value);
 void put64(struct buffer *b, uint64_t value);
 void put_opaque(struct buffer *b, const void *data, uint32_t size);
 void put_header(struct buffer *b, uint32_t xid, uint32_t program, uint32_t version, uint32_t procedure);
 void put_handle(struct buffer *b, const struct target *t, const struct handle *h);
 void put_new_attributes(struct buffer *b, const struct target *t, uint32_t mode);
-void put_write(struct buffer *b, const struct target *t, uint64_t offset, uint64_t turn);
 
-void write_check(struct reply *r, const struct target *t);
+void spoil(struct reply *r, const char *why);
 uint32_t get32(struct reply *r);
 const unsigned char *get_bytes(struct reply *r, uint32_t size);
 void get_handle(struct reply *r, const struct target *t, struct handle *h);
 void get_attributes(struct reply *r, const struct target *t, uint64_t *size);
 void get_post_op_attributes(struct reply *r, const struct target *t, uint64_t *size);
+void get_wcc_data(struct reply *r, const struct target *t);
 
 /* Reads the header of the reply and stops at its results; `bad` when it is not an accepted SUCCESS. */
 struct reply open_reply(const unsigned char *data, size_t size);

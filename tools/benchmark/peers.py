@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
+import random
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
@@ -16,34 +13,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-GANESHA_PORTS = (12049, 12050)  # NFS, MOUNT
+import measure
+
+BLOCK = 8192  # bytes
 START_LIMIT = 30.0  # seconds
-GANESHA_PLUGINS = "/usr/lib/x86_64-linux-gnu/ganesha"
-DURABLE = "ganesha +D"
-"""Ganesha on a directory whose changes the host syncs: it does not do that itself, though RFC 1813 §4.8 demands it."""
-GET_FLAGS, SET_FLAGS, DIRSYNC = 0x80086601, 0x40086602, 0x00010000  # <linux/fs.h>
-GANESHA_CONFIGURATION = """\
-NFS_CORE_PARAM {{
-    NFS_Port = {port}; MNT_Port = {mount_port};
-    Enable_NLM = false; Enable_RQUOTA = false; Protocols = 3; Plugins_Dir = "{plugins}";
-}}
-EXPORT {{
-    Export_Id = 1; Path = {path}; Pseudo = /bench; Protocols = 3; Transports = UDP, TCP;
-    Access_Type = RW; Squash = No_Root_Squash; SecType = sys; FSAL {{ Name = VFS; }}
-}}
-EXPORT {{
-    Export_Id = 2; Path = {synced}; Pseudo = /synced; Protocols = 3; Transports = UDP, TCP;
-    Access_Type = RW; Squash = No_Root_Squash; SecType = sys; FSAL {{ Name = VFS; }}
-}}
-LOG {{ Default_Log_Level = WARN; }}
-"""
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer:
     """A running server; `nfsrpc x2` has two workers. `pids` are the processes that answer calls.
 
-    `operations`: what it is there for; None: everything.
+    `operations`, `transports`: what it is there for; None: everything.
     """
 
     name: str
@@ -53,10 +33,21 @@ class Peer:
     export: str
     pids: list[int] = field(default_factory=list)
     operations: frozenset[str] | None = None
+    transports: frozenset[str] | None = None
 
-    def answers(self, operation: str) -> bool:
+    def answers(self, operation: str, transport: str) -> bool:
         """Whether `operation` is measured with it."""
-        return self.operations is None or operation in self.operations
+        return (self.operations is None or operation in self.operations) and (
+            self.transports is None or transport in self.transports
+        )
+
+    def sample(self, load: measure.Load) -> measure.Sample:
+        """One run of the load generator against it."""
+        return measure.run(measure.build("loadgen"), load, self.port, self.mount_port, self.export, self.version)
+
+    def cpu_seconds(self) -> float:
+        """Processor time that all its processes have taken so far."""
+        return sum(map(cpu_seconds, self.pids))
 
     def memory(self) -> int:
         """The most resident memory that any of its processes had so far, in bytes."""
@@ -71,7 +62,14 @@ def high_water(pid: int) -> int:
     return 0
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def descendants(pid: int) -> list[int]:
+    """Processes below `pid`."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(c) for c in children] + [d for c in children for d in descendants(int(c))]
 
@@ -95,13 +93,24 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-@contextlib.contextmanager
-def nfsrpc(directory: Path, workers: int) -> Iterator[Peer]:
+def make_volume(path: Path) -> Path:
+    """An empty volume; its path."""
+    subprocess.run([sys.executable, "-m", "nfsrpc", "mkfs", str(path)], check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def nfsrpc(directory: Path, workers: int) -> contextlib.AbstractContextManager[Peer]:
     """Our server on a volume of its own; its port is whatever is free."""
-    volume, ready, log = (directory / f"nfsrpc-{workers}{suffix}" for suffix in ("", ".ready", ".log"))
-    subprocess.run([sys.executable, "-m", "nfsrpc", "mkfs", str(volume)], check=True, stdout=subprocess.DEVNULL)
+    return serving([make_volume(directory / f"nfsrpc-{workers}")], workers)
+
+
+@contextlib.contextmanager
+def serving(volumes: list[Path], workers: int) -> Iterator[Peer]:
+    """Our server on these volumes; the load goes to the last one."""
+    last = volumes[-1]
+    ready, log = last.with_suffix(".ready"), last.with_suffix(".log")
     command = [
-        sys.executable, "-m", "nfsrpc", "serve", str(volume), "--port", "0", "--no-portmap",
+        sys.executable, "-m", "nfsrpc", "serve", *map(str, volumes), "--port", "0", "--no-portmap",
         "--workers", str(workers), "--ready-file", str(ready),
     ]  # fmt: skip
     with log.open("wb") as out:
@@ -109,7 +118,7 @@ def nfsrpc(directory: Path, workers: int) -> Iterator[Peer]:
     try:
         wait_until(ready.exists, process, log)
         port = int(ready.read_text().split()[0])
-        yield Peer(f"nfsrpc x{workers}", 2, port, port, str(volume), [process.pid, *descendants(process.pid)])
+        yield Peer(f"nfsrpc x{workers}", 2, port, port, str(last), [process.pid, *descendants(process.pid)])
     finally:
         stop(process)
 
@@ -128,68 +137,12 @@ def limit(program: Path) -> Iterator[Peer]:
         process.stdout.close()
 
 
-def ganesha_missing() -> str:
-    """Why Ganesha cannot be run here; empty when it can."""
-    if os.geteuid() != 0:
-        return "nfs-ganesha is left out: its VFS back end needs root (open_by_handle_at)"
-    packages = {"ganesha.nfsd": "nfs-ganesha nfs-ganesha-vfs", "rpcbind": "rpcbind", "unshare": "util-linux"}
-    missing = [package for command, package in packages.items() if shutil.which(command) is None]
-    if not missing and not Path(GANESHA_PLUGINS, "libfsalvfs.so").exists():
-        missing = ["nfs-ganesha-vfs"]
-    return f"nfs-ganesha is left out: apt-get install {' '.join(missing)}" if missing else ""
-
-
-def sync_directory_changes(directory: Path) -> bool:
-    """As chattr +D, also for what is made below; False where the file system cannot."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        flags = struct.unpack("i", fcntl.ioctl(descriptor, GET_FLAGS, bytes(4)))[0]
-        fcntl.ioctl(descriptor, SET_FLAGS, struct.pack("i", flags | DIRSYNC))
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextlib.contextmanager
-def ganesha(directory: Path) -> Iterator[list[Peer]]:
-    """Ganesha with its VFS back end, NFSv3 only. It insists on an rpcbind: hence the private namespace."""
-    export, synced = directory / "ganesha", directory / "ganesha-synced"
-    configuration, log = directory / "ganesha.conf", directory / "ganesha.log"
-    export.mkdir()
-    synced.mkdir()
-    durable = sync_directory_changes(synced)
-    log.touch()
-    port, mount_port = GANESHA_PORTS
-    configuration.write_text(
-        GANESHA_CONFIGURATION.format(
-            port=port, mount_port=mount_port, path=export, synced=synced, plugins=GANESHA_PLUGINS
-        )
-    )
-    for needed in ("/run/rpcbind", "/run/ganesha"):
-        Path(needed).mkdir(exist_ok=True)
-    rpcbind = subprocess.Popen(["rpcbind", "-f"], stdin=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: listening(111), rpcbind, log)
-        process = subprocess.Popen(
-            ["ganesha.nfsd", "-F", "-f", str(configuration), "-L", str(log), "-p", str(directory / "ganesha.pid")],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            wait_until(lambda: listening(port) and listening(mount_port), process, log)
-            peers = [Peer("ganesha", 3, port, mount_port, str(export), [process.pid])]
-            if durable:
-                peers.append(
-                    Peer(DURABLE, 3, port, mount_port, str(synced), [process.pid], frozenset({"CREATE"}))
-                )
-            yield peers
-        finally:
-            stop(process)
-    finally:
-        stop(rpcbind)
+def lay_out(directory: Path) -> None:
+    """What the load generator looks for in a server's export, made in a directory of this machine."""
+    many = directory / "bench" / "many"
+    many.mkdir(parents=True)
+    for number in range(64):
+        (many / f"file-{number:02}").touch()
+    (directory / "bench" / "file").write_bytes(random.randbytes(512 * BLOCK))
+    (directory / "bench" / "large").write_bytes(random.randbytes(8192 * BLOCK))
+    (directory / "bench" / "link").symlink_to("many/file-00")

@@ -1,4 +1,5 @@
 #include "loadgen.h"
+#include "operations.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #define FILE_BLOCKS 512
+#define LARGE_BLOCKS 8192	/* 64 MiB */
+#define MOST_BLOCKS (1u << 18)	/* 2 GiB: where old clients end */
 #define DIRECTORY_MODE 0755
 #define TRIES 30		/* of one second each, over UDP */
 
@@ -175,37 +178,75 @@ static uint64_t find_or_make(struct caller *c, struct target *t, const struct ha
 	return size;
 }
 
-static void fill_file(struct caller *c, const struct target *t)
+static void fill_file(struct caller *c, const struct target *t, const struct handle *h, uint32_t blocks)
 {
-	for (uint64_t i = 0; i < FILE_BLOCKS; i++) {
-		begin_call(c, t->version == 2 ? 8 : 7);
-		put_write(&c->call, t, i * BLOCK, i);
+	const struct operation *write = find_operation("WRITE", 5);
+	struct target one = *t;
+	one.file = *h;
+	for (uint64_t i = 0; i < blocks; i++) {
+		const struct work w = {write, i, i * BLOCK, BLOCK};
+		begin_call(c, write->procedure[t->version - 2]);
+		write->arguments(&c->call, &one, &w);
 		struct reply r = finish_call(c);
-		write_check(&r, t);
+		write->check(&r, &one, &w);
 		must_be_good(&r, "WRITE");
 	}
 }
 
-void prepare(struct target *t, const struct options *o)
+/* Finds or makes a file of at least so many blocks; how many it has. */
+static uint32_t find_or_fill(struct caller *c, struct target *t, const struct handle *dir, const char *name,
+			     uint32_t blocks, struct handle *found)
+{
+	uint64_t size = find_or_make(c, t, dir, name, 0, found);
+	if (size < blocks * (uint64_t)BLOCK) {
+		fill_file(c, t, found, blocks);
+		return blocks;
+	}
+	return size / BLOCK < MOST_BLOCKS ? size / BLOCK : MOST_BLOCKS;
+}
+
+static void find_or_link(struct caller *c, struct target *t, const struct handle *dir)
+{
+	uint64_t size;
+	if (look_up(c, t, dir, "link", &t->link, &size))
+		return;
+	begin_call(c, t->version == 2 ? 13 : 10);
+	put_handle(&c->call, t, dir);
+	put_opaque(&c->call, "link", 4);
+	if (t->version == 3)
+		put_new_attributes(&c->call, t, 0777);
+	put_opaque(&c->call, "many/file-00", 12);
+	if (t->version == 2)
+		put_new_attributes(&c->call, t, 0777);
+	struct reply r = finish_call(c);
+	if (get32(&r) != 0)
+		die("SYMLINK", "refused");
+	must_be_good(&r, "SYMLINK");
+	if (!look_up(c, t, dir, "link", &t->link, &size))
+		die("link", "made, but not found");
+}
+
+void prepare(struct target *t, const struct options *o, int needs)
 {
 	static struct caller c;
 	struct handle top;
 	char name[32];
 	t->version = o->version;
-	t->blocks = FILE_BLOCKS;
 	if (getrandom(&t->run, sizeof t->run, 0) != sizeof t->run)
 		die("getrandom", strerror(errno));
 	mount_root(t, o);
 	open_caller(&c, o->port, o->tcp, NFS_PROGRAM, o->version);
 	find_or_make(&c, t, &t->root, "bench", 1, &top);
 	find_or_make(&c, t, &top, "many", 1, &t->directory);
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < MANY; i++) {
 		snprintf(name, sizeof name, "file-%02d", i);
 		find_or_make(&c, t, &t->directory, name, 0, &t->many[i]);
 	}
-	if (find_or_make(&c, t, &top, "file", 0, &t->file) != FILE_BLOCKS * (uint64_t)BLOCK)
-		fill_file(&c, t);
-	if (!strcmp(o->operation, "CREATE")) {
+	t->blocks = find_or_fill(&c, t, &top, "file", FILE_BLOCKS, &t->file);
+	t->large_blocks = needs & NEEDS_LARGE ? find_or_fill(&c, t, &top, "large", LARGE_BLOCKS, &t->large) : 1;
+	if (needs & NEEDS_LINK)
+		find_or_link(&c, t, &top);
+	if (needs & NEEDS_CREATED) {
 		snprintf(name, sizeof name, "created-%08x", t->run);
 		find_or_make(&c, t, &top, name, 1, &t->created);
 	}
