@@ -1,6 +1,7 @@
 """The call table, byte by byte and with a clock of its own."""
 
 import struct
+from random import Random
 from typing import Any
 
 import pytest
@@ -403,13 +404,13 @@ TIMED = {
 def test_the_pause_before_the_next_call_is_repeated(policy, transmissions, came, pause) -> None:
     """It follows the time that a reply takes, unless nobody knows which transmission it answers (RFC 6298 §3)."""
     calls = table(policy)
-    first = opened(calls)
+    first = opened(calls, now=50.0, deadline=60.0)
     for now in range(transmissions):
-        assert calls.due(float(now)) == [first]
-    calls.receive(success(first.xid, 1), came)
-    second = opened(calls, now=5.0, deadline=60.0)
-    assert calls.due(5.0) == [second]
-    assert calls.next_time() == pytest.approx(5.0 + pause)
+        assert calls.due(50.0 + now) == [first]
+    calls.receive(success(first.xid, 1), came and 50.0 + came)
+    second = opened(calls, now=55.0, deadline=99.0)
+    assert calls.due(55.0) == [second]
+    assert calls.next_time() == pytest.approx(55.0 + pause)
 
 
 def test_each_call_takes_the_pause_of_when_it_begins() -> None:
@@ -575,3 +576,24 @@ def test_deadlines_are_kept_in_order_while_many_calls_come_and_go() -> None:
         assert deadline == 1000.0 - waiting.index(call)
         calls.due(deadline)
         assert [other.done for other in waiting].count(True) == 10 - waiting.index(call)
+
+
+@pytest.mark.parametrize("seed", [2, 15, 29, 35])
+def test_deadlines_of_any_kind_are_kept_in_order_and_those_of_answered_calls_forgotten(seed: int) -> None:
+    draw = Random(seed)
+    calls = table(MAYBE)
+    first = opened(calls, deadline=1.0)
+    waiting = []
+    for number in range(650):
+        waiting.append(opened(calls, deadline=draw.uniform(2.0, 1000.0)))
+        calls.due(0.0)
+        for _ in range(draw.choice([0, 1, 2])):
+            if number > 50 and len(waiting) > 50:
+                calls.receive(success(waiting.pop(draw.randrange(len(waiting))).xid, 1))
+        assert len(calls._timers) <= 64 + 4 * (len(calls) + 3)
+    ends = []
+    while (when := calls.next_time()) is not None:
+        ends.append(when)
+        calls.due(when)
+    assert ends == sorted(ends)
+    assert len(ends) == len([first, *waiting])

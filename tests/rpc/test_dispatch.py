@@ -19,6 +19,7 @@ from nfsrpc.rpc.dispatch import Binding, Dispatcher, Drop, Encoded, Peer, at_mos
 from nfsrpc.rpc.dispatch_async import AsyncDispatcher
 from nfsrpc.rpc.history import Full, Kept, Lost, MemoryHistory, UnderWay
 from nfsrpc.rpc.message import Rejected
+from nfsrpc.rpc.security import Accept
 from nfsrpc.xdr import Limits
 
 PEER = Peer("192.0.2.7", 700, "udp")
@@ -297,7 +298,8 @@ class Store:
     def __init__(self, outcome=None, **more):
         self.files = Files(outcome)
         self.ledger = Ledger()
-        binding = Binding(self.files, work=lambda message, body: self.ledger, once=frozenset({WRITE}), **more)
+        more = {"once": frozenset({WRITE}), **more}
+        binding = Binding(self.files, work=lambda message, body: self.ledger, **more)
         self.served = Served(binding)
 
     def turn(self, *messages):
@@ -362,6 +364,21 @@ def test_only_the_call_to_blame_fails_with_the_unit(caplog, error):
     words = f": {FULL}" if error is FULL else ""
     assert texts == [f"a unit of 3 calls was undone{words}", f"a unit of 1 calls was undone{words}"]
     assert all(bool(record.exc_info) == (error is not FULL) for record in caplog.records)
+
+
+def test_each_of_two_calls_has_another_try_by_itself():
+    store = Store()
+    store.ledger.refuses[w(2)] = FULL
+    replies, _ = store.turn(write(1, 1), write(2, 2))
+    assert replies == [w(1) + SUCCESS[4:], w(2) + SYSTEM_ERR[4:]]
+
+
+def test_a_result_of_several_parts_is_kept_and_sent_whole():
+    store = Store(b"content", once=frozenset({READ}))
+    replies, _ = store.turn(read())
+    again, _ = store.turn(read())
+    assert replies == again == [SUCCESS + opaque(b"content")]
+    assert list(store.ledger.kept.values()) == [opaque(b"content")]
 
 
 def test_without_words_of_its_own_a_failed_unit_is_a_system_error():
@@ -469,3 +486,59 @@ def test_a_key_is_made_of_host_principal_call_and_arguments():
         caller = f"192.0.2.7\0{files.calls[-1].principal.name}\0{crc32(rest):x}\0".encode()
         digest = sha256(struct.pack(">3I", 9999, 2, WRITE) + caller + arguments[:256]).digest()
         assert replay_key(files.calls[-1]) == w(XID) + digest[:16]
+
+
+class Sealing:
+    """A flavour whose credentials are good once, and under which everything travels backwards."""
+
+    flavor = 0
+    single_use = True
+
+    def __init__(self):
+        self.asked = 0
+
+    def accept(self, header, message, peer):
+        self.asked += 1
+        accepted = NoneAuthenticator().accept(header, message, peer)
+        return Accept(accepted.principal, accepted.verifier, self)
+
+    def unwrap(self, message, body):
+        if message[body:] == b"tampered":
+            raise e.GarbageArguments
+        return message[body:][::-1], 0
+
+    def wrap(self, result):
+        return result[::-1]
+
+
+def sealed(message):
+    return message[:40] + message[40:][::-1]
+
+
+def asked(dispatcher, message):
+    """The reply, at once or awaited."""
+    if isinstance(dispatcher, AsyncDispatcher):
+        reply = asyncio.run(dispatcher.answer(message, PEER))
+    else:
+        (reply,) = dispatcher.turn([(message, PEER)])
+    return None if reply is None else b"".join(reply)
+
+
+@pytest.mark.parametrize("kind", [Dispatcher, AsyncDispatcher])
+def test_what_a_flavour_seals_travels_sealed_and_is_answered_from_memory_when_it_comes_again(kind):
+    files, flavor = Files(b"content"), Sealing()
+    dispatcher = kind([Binding(files)], [flavor])
+    for _ in range(2):
+        assert asked(dispatcher, sealed(read())) == SUCCESS + opaque(b"content")[::-1]
+    assert (files.ran, flavor.asked) == ([1], 1)
+    assert asked(dispatcher, sealed(read(2, 2)))[24:] == opaque(b"content")[::-1]
+    assert (files.ran, flavor.asked) == ([1, 2], 2)
+    assert asked(dispatcher, read()[:40] + b"tampered") == GARBAGE_ARGS
+
+
+def test_only_null_may_come_in_clear_text_where_tls_is_required():
+    files = Files(b"")
+    dispatcher = Dispatcher([Binding(files, tls_required=True)], [NoneAuthenticator()])
+    too_weak = DENIED + w(1, 5)
+    assert [asked(dispatcher, message) for message in (call(), write(), read())] == [SUCCESS, too_weak, too_weak]
+    assert files.ran == []

@@ -99,6 +99,15 @@ def test_a_caller_in_clear_text_does_not_come_in_behind_one_with_tls():
     assert outside[8:] == struct.pack(">3I", 1, 1, 5)  # MSG_DENIED, AUTH_ERROR, AUTH_TOOWEAK
 
 
+def test_several_are_known_at_a_time():
+    watched = Watched(SysAuthenticator(), lasting=True)
+    dispatcher = Dispatcher([Binding(Files())], [watched])
+    bodies = [struct.pack(">I I4s II I", 1, 4, b"host", uid, 8, 0) for uid in range(3)]
+    for body in bodies * 2:
+        answers(dispatcher, call(1, 0, 1, body))
+    assert watched.asked == 3
+
+
 def test_so_many_are_known_and_no_more(monkeypatch):
     monkeypatch.setattr(dispatch, "_HEADS", 4)
     watched = Watched(SysAuthenticator(), lasting=True)
