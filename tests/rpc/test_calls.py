@@ -422,12 +422,18 @@ def test_each_call_takes_the_pause_of_when_it_begins() -> None:
     assert calls.due(1.0) == [second]
 
 
-def test_a_call_whose_proof_was_refused_begins_again() -> None:
+def refused() -> tuple[CallTable, PendingCall]:
+    """A call whose proof the server did not take, and its table."""
     Signing.made = 0
     calls = table()
     call = calls.open(ECHO, (5,), Signing, now=0.0, deadline=10.0)
     calls.due(0.0)
     calls.receive(reply(call.xid, 1, 1, 1, 13))
+    return calls, call
+
+
+def test_a_call_whose_proof_was_refused_begins_again() -> None:
+    calls, call = refused()
     assert (call.done, call.refused, len(calls)) == (True, 13, 0)
     calls.renew(call, 3.0)
     assert (call.done, call.refused, len(calls), calls.next_time()) == (False, None, 1, 3.0)
@@ -439,11 +445,7 @@ def test_a_call_whose_proof_was_refused_begins_again() -> None:
 
 
 def test_proofs_from_before_it_began_again_are_forgotten() -> None:
-    Signing.made = 0
-    calls = table()
-    call = calls.open(ECHO, (5,), Signing, now=0.0, deadline=10.0)
-    calls.due(0.0)
-    calls.receive(reply(call.xid, 1, 1, 1, 13))
+    calls, call = refused()
     calls.renew(call, 0.5)
     calls.due(0.5)
     calls.receive(reply(call.xid, 1, 0, 6, 1, 1 << 24, 0))
