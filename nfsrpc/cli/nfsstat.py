@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nfsrpc.transport.reporter import ask, control_directory, control_path
+from nfsrpc.transport.reporter import ask, control_directory, control_path, control_sockets
 
 from .errors import Failure
 from .output import print_json, print_table, tables
@@ -52,9 +52,9 @@ def nfsstat(port: int | None, control: Path | None, watch: bool, as_json: bool) 
 def _sole(port: int | None) -> Path:
     if port is not None:
         return control_path(port)
-    found = sorted(control_directory().glob("*.sock"))
+    found = control_sockets()
     if not found:
-        raise Failure(f"no server of this user runs here ({control_directory()} has no control socket)")
+        raise Failure(f"no server of this user runs here ({control_directory()} has no control socket that answers)")
     if len(found) > 1:
         ports = ", ".join(path.stem for path in found)
         raise Failure(f"several servers run here, on ports {ports}; choose one with --port")

@@ -36,6 +36,17 @@ def control_path(port: int) -> Path:
     return control_directory() / f"{port}.sock"
 
 
+def control_sockets() -> list[Path]:
+    """Control sockets of this user's servers that run. One that was killed leaves a socket that nobody listens on."""
+    return [path for path in sorted(control_directory().glob("*.sock")) if _answered(path)]
+
+
+def _answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        return sock.connect_ex(str(path)) in (0, errno.EAGAIN)
+
+
 def report(counts: Iterable[Count], started: float, workers: int) -> dict[str, Any]:
     """What the control socket says; `started` is of `time.time`."""
     return {

@@ -1,6 +1,7 @@
 """nfsstat, the metrics port, ping and info, against a server in a process of its own."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nfsrpc.protocols.nfs_prot import NFS_PROGRAM, NFS_VERSION
 from nfsrpc.testing.served import Served
+from nfsrpc.transport import reporter
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
 from nfsrpc.transport.ping import ping
@@ -131,6 +133,25 @@ def test_a_server_that_is_not_there(tmp_path):
     done = run("nfsstat", "--control", str(tmp_path / "nothing"))
     assert done.returncode == 1
     assert "is the server running?" in done.stderr
+
+
+def test_sockets_of_the_dead_are_passed_over(tmp_path, monkeypatch):
+    """A server that was killed leaves one; one that is busy may have no room for another caller."""
+    monkeypatch.setattr(reporter, "control_directory", lambda: tmp_path)
+    assert reporter.control_sockets() == []
+    with contextlib.ExitStack() as stack:
+        sockets = {name: stack.enter_context(socket.socket(socket.AF_UNIX)) for name in ("busy", "dead", "free")}
+        for name, sock in sockets.items():
+            sock.bind(str(tmp_path / f"{name}.sock"))
+        sockets["free"].listen()
+        sockets["busy"].listen(0)
+        callers = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+        for caller in callers:
+            caller.setblocking(False)
+        assert callers[0].connect_ex(str(tmp_path / "busy.sock")) == 0
+        assert errno.EAGAIN in [caller.connect_ex(str(tmp_path / "busy.sock")) for caller in callers[1:]]
+        sockets["dead"].close()
+        assert [path.stem for path in reporter.control_sockets()] == ["busy", "free"]
 
 
 def test_prometheus_reads_the_metrics_port(tmp_path):
