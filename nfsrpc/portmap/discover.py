@@ -9,10 +9,9 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from types import MappingProxyType, TracebackType
+from typing import Any, NamedTuple, Self
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
@@ -84,24 +83,62 @@ def discover(
     of today do not forward calls unless told to. OSError: the question cannot be sent anywhere.
     """
     target = null_procedure(program, version) if procedure is None else procedure
-    parts: list[bytes] = []
-    target.encode_args(args, parts)
-    words = (target.program, target.version, target.number, b"".join(parts))
-    session = (NoneCredential() if credential is None else credential).session("")
-    table = CallTable(policy)
-    deadline = clock() + timeout
-    with ExitStack() as stack:
-        questions = []
+    with Inquiry(target, args, timeout, addresses, port, credential, policy, clock) as inquiry:
+        while (pause := inquiry.ask()) is not None:
+            for question in select.select(inquiry.questions, [], [], pause)[0]:
+                yield from question.answers()
+
+
+class Inquiry:
+    """One question over every family of addresses, without a loop of its own. A context manager: it has sockets.
+
+    Arguments as of `discover`, and what may be raised.
+    """
+
+    def __init__(
+        self,
+        target: Procedure,
+        args: tuple[Any, ...],
+        timeout: float,
+        addresses: Iterable[str] | None,
+        port: int,
+        credential: Credential | None,
+        policy: RetryPolicy,
+        clock: Callable[[], float],
+    ) -> None:
+        parts: list[bytes] = []
+        target.encode_args(args, parts)
+        words = (target.program, target.version, target.number, b"".join(parts))
+        session = (NoneCredential() if credential is None else credential).session("")
+        self._clock = clock
+        self._deadline = clock() + timeout
+        self._table = CallTable(policy)
+        self.questions: list[_Question] = []
+        """Each with a descriptor, and with `answers` where that is readable."""
         for family, places in _places(everywhere() if addresses is None else addresses, port).items():
             way = _WAYS[family]
-            call = table.open(way.procedure, (way.ask(*words),), session.begin, now=clock(), deadline=deadline)
-            questions.append(_Question(stack.enter_context(_socket(family)), places, way, call, target))
-        while (now := clock()) < deadline:
-            due = table.due(now)
-            _send_to_all([question for question in questions if question.call in due])
-            wait = min(table.next_time() or deadline, deadline) - clock()
-            for question in select.select(questions, [], [], max(0.0, wait))[0]:
-                yield from question.answers()
+            call = self._table.open(
+                way.procedure, (way.ask(*words),), session.begin, now=clock(), deadline=self._deadline
+            )
+            self.questions.append(_Question(_socket(family), places, way, call, target))
+
+    def ask(self) -> float | None:
+        """Send what is due; seconds until there is more to do, None when the time is over."""
+        now = self._clock()
+        if now >= self._deadline:
+            return None
+        due = self._table.due(now)
+        _send_to_all([question for question in self.questions if question.call in due])
+        return max(0.0, min(self._table.next_time() or self._deadline, self._deadline) - self._clock())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for question in self.questions:
+            question.close()
 
 
 def _places(addresses: Iterable[str], port: int) -> dict[int, list[Any]]:
@@ -138,6 +175,9 @@ class _Question:
 
     def fileno(self) -> int:
         return self._sock.fileno()
+
+    def close(self) -> None:
+        self._sock.close()
 
     def send(self) -> OSError | None:
         """Send to every place; the trouble if it can be sent to none."""

@@ -78,9 +78,10 @@ def test_watching_through_a_pipe(server):
         assert next(lines).split()[:4] == ["PROGRAM", "VERSION", "PROCEDURE", "CALLS"]
         assert next(filter(None, map(calls_of_null, lines))) == "4"
         call_often(server.port, 40)
-        rate = next(filter(None, map(calls_of_null, lines)))
+        rates = (rate for rate in map(calls_of_null, lines) if rate not in (None, "0/s"))
+        rate = next(rates)
         assert rate.endswith("/s")
-        assert 0 < int(rate.removesuffix("/s")) <= 20
+        assert int(rate.removesuffix("/s")) <= 20
         server.stop()
         *_, last = watch.stderr.read().decode().splitlines()
         assert last.endswith("is the server running?")

@@ -56,7 +56,7 @@ def test_who_broadcasts_finds_rpcbind_and_us(namespace, cable, make_server, need
         link_local = re.search(r"inet6 (fe80::\S+)/", addresses)[1]
         everybody = {f"{US[0]} port {near.port}", f"{THEM[0]} port {far.port}", f"{link_local}%cable port {far.port}"}
         for where in (namespace, there):
-            found = where.run(*NFSRPC, "info", "-b", "nfs", "2", "--timeout", "1.5")
+            found = where.run(*NFSRPC, "info", "-b", "nfs", "2", "--timeout", "3")
             assert set(found.stdout.splitlines()) == everybody, found.stderr
         nobody = namespace.run(*NFSRPC, "info", "-b", "nfs", "3", "--timeout", "0.5")
         assert (nobody.returncode, nobody.stdout) == (1, "")

@@ -1,5 +1,6 @@
 """Discovery: one question, several answers, and much that is none."""
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from in_threads import looping
 
+from nfsrpc.portmap import aio_discover
 from nfsrpc.portmap.discover import Found, discover
 from nfsrpc.portmap.forward import Forwarder
 from nfsrpc.portmap.registry import Registry
@@ -52,25 +54,39 @@ def machine(host: str, name: bytes, port: int = 0) -> Iterator[tuple[int, int]]:
             yield mapped, files
 
 
-def test_each_machine_answers_once():
+def blocking(*words, **options) -> list[Found]:
+    return list(discover(*words, **options))
+
+
+def asynchronously(*words, **options) -> list[Found]:
+    async def run() -> list[Found]:
+        return [found async for found in aio_discover.discover(*words, **options)]
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(params=[blocking, asynchronously])
+def found_by(request):
+    return request.param
+
+
+def test_each_machine_answers_once(found_by):
     with machine("127.0.0.2", b"two") as (port, two), machine("127.0.0.3", b"three", port) as (_, three):
         read = FILEREADWRITE_2_service.procedures[2]
         addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
-        found = list(
-            discover(
-                9999, 2, procedure=read, args=(readargs(1, 0, 1),),
-                timeout=1.5, addresses=addresses, port=port, policy=HASTY,
-            )
-        )
+        found = found_by(
+            9999, 2, procedure=read, args=(readargs(1, 0, 1),),
+            timeout=1.5, addresses=addresses, port=port, policy=HASTY,
+        )  # fmt: skip
         assert sorted(found, key=lambda f: f.host) == [
             Found("127.0.0.2", two, b"two"), Found("127.0.0.3", three, b"three")
         ]  # fmt: skip
-        nobody = list(discover(9998, 2, timeout=0.3, addresses=addresses, port=port, policy=HASTY))
+        nobody = found_by(9998, 2, timeout=0.3, addresses=addresses, port=port, policy=HASTY)
         assert nobody == []
 
 
 @pytest.mark.hostile
-def test_what_is_no_answer_is_passed_over():
+def test_what_is_no_answer_is_passed_over(found_by):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
 
@@ -95,6 +111,6 @@ def test_what_is_no_answer_is_passed_over():
         thread = threading.Thread(target=answer)
         thread.start()
         port = sock.getsockname()[1]
-        found = list(discover(9999, 2, timeout=1.0, addresses=["127.0.0.1"], port=port))
+        found = found_by(9999, 2, timeout=1.0, addresses=["127.0.0.1"], port=port)
         thread.join()
     assert found == [Found("127.0.0.1", 4711, None)]
