@@ -1,6 +1,7 @@
 """Replies that come later, and memory that processes share."""
 
 import asyncio
+import gc
 import os
 import struct
 import threading
@@ -133,3 +134,40 @@ def test_a_lock_that_cannot_be_had_leaves_the_threads_free():
     for _ in range(2):
         with pytest.raises(OSError, match="descriptor"), shared:
             pass
+
+
+def is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def test_what_was_made_here_is_closed_with_it_and_what_was_inherited_is_not():
+    made = SharedMemory(8)
+    inherited = os.dup(made.fileno())
+    attached = SharedMemory(8, inherited)
+    descriptor = made.fileno()
+    del made
+    gc.collect()
+    assert not is_open(descriptor)
+    del attached
+    gc.collect()
+    assert is_open(inherited)
+    os.close(inherited)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a file is Linux's")
+def test_the_memory_has_no_file():
+    shared = SharedMemory(8)
+    assert os.readlink(f"/proc/self/fd/{shared.fileno()}").startswith("/memfd:nfsrpc")
+
+
+def test_elsewhere_the_memory_is_a_file_without_a_name(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    one = SharedMemory(100)
+    other = SharedMemory(100, os.dup(one.fileno()))
+    one.memory[99] = 7
+    assert other.memory[:] == bytes(99) + b"\7"
+    assert os.fstat(one.fileno()).st_nlink == 0
