@@ -19,7 +19,7 @@ from . import walking
 from .aio_stream import AsyncFile, AsyncRemoteFile
 from .aio_wire import AsyncWire
 from .blocking import entry_of
-from .core import WINDOW, AnyPath, Core, moments, owner, raw
+from .core import AnyPath, Core, moments, owner, raw
 from .listing import RemoteEntry
 from .locate import open_async_client
 from .opened import parse_mode
@@ -40,7 +40,7 @@ class AsyncMount:
         self.url = url
         self._site = site
         self._client = client
-        self._wire = AsyncWire(client, site, url.options, WINDOW[site.nfsd.proto])
+        self._wire = AsyncWire(client, site, url.options)
         self._core = Core(self._wire, site, url.options)
         self._tree, self._files = self._core.tree, self._core.files
 

@@ -12,7 +12,7 @@ from .errors import from_rpc_error
 from .nfs2 import Request
 from .options import Options
 from .site import Site
-from .wire import Flight, Step
+from .wire import WINDOW, Flight, Step
 
 T = TypeVar("T")
 
@@ -20,12 +20,16 @@ T = TypeVar("T")
 class AsyncWire:
     """Sends requests over `client`, each as a task of its own, and drives the core's coroutines, see `wire`."""
 
-    def __init__(self, client: AsyncClient, site: Site, options: Options, window: int) -> None:
+    def __init__(self, client: AsyncClient, site: Site, options: Options) -> None:
         self._client = client
         self._site = site
         self._options = options
         self._loop = asyncio.get_running_loop()
-        self.window = window
+
+    @property
+    def window(self) -> int:
+        """READs or WRITEs of one file in flight: what keeps a server busy for some milliseconds, or fewer over UDP."""
+        return min(WINDOW, self._client.window or WINDOW)
 
     def submit(self, request: Request[T]) -> Flight[T]:
         """Send `request` without waiting."""

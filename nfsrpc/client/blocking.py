@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 from . import walking
 from .blocking_wire import BlockingWire
-from .core import WINDOW, AnyPath, Core, moments, owner, raw
+from .core import AnyPath, Core, moments, owner, raw
 from .listing import RemoteEntry
 from .locate import open_client
 from .opened import parse_mode
@@ -34,7 +34,7 @@ class Mount:
         self.url = url
         self._site = site
         client = open_client(site.nfsd, site.credential, url.options.timeout)
-        self._wire = BlockingWire(client, site, url.options, WINDOW[site.nfsd.proto])
+        self._wire = BlockingWire(client, site, url.options)
         self._client = client
         self._core = Core(self._wire, site, url.options)
         self._tree, self._files = self._core.tree, self._core.files

@@ -16,9 +16,6 @@ from .wire import Wire
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """A path: str (undecodable bytes as surrogates, as everywhere in Python), bytes, or an object that has one."""
-WINDOW = {"tcp": 128, "udp": 16}
-"""READs or WRITEs of one file in flight: over TCP what keeps a server busy for some milliseconds, over UDP what a
-socket's receive buffer holds where nobody has enlarged it."""
 
 
 def raw(path: AnyPath) -> bytes:

@@ -14,6 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from .nfs2 import Request
 
 T = TypeVar("T")
+WINDOW = 128
+"""READs or WRITEs of one file in flight, at most."""
 
 
 class Flight(Generic[T]):

@@ -25,7 +25,7 @@ from .message import (
     is_plain_success,
     reply_xid,
 )
-from .retry import AT_LEAST_ONCE, JITTER, RetryPolicy, RoundTrips, Schedule
+from .retry import AT_LEAST_ONCE, JITTER, CongestionWindow, RetryPolicy, RoundTrips, Schedule
 from .security import Answer, CallAuth, PlainAuth
 
 _XIDS = 1 << 32
@@ -178,6 +178,8 @@ class CallTable:
         self._pending: dict[int, PendingCall] = {}
         self._timers: list[tuple[float, int, Together]] = []
         self._armed = 0
+        self.window: CongestionWindow | None = None
+        """How many calls the way to the peer takes at once, where it has to be found out."""
         self.timeouts = 0
         """Calls that have failed at their deadline so far."""
 
@@ -271,6 +273,8 @@ class CallTable:
                     self.fail(call, _timeout(call))
                 continue
             if schedule.transmissions:
+                if self.window is not None:
+                    self.window.lost(schedule.first_sent, now)
                 for call in together.calls.values():
                     if call.auth.renewed:
                         call._encode(call._together.begin())
@@ -294,6 +298,8 @@ class CallTable:
             del together.calls[call.xid]
             if self._round_trips is not None and now is not None and together.schedule.transmissions == 1:
                 self._round_trips.took(now - together.schedule.first_sent)
+                if self.window is not None:
+                    self.window.replied()
         return call
 
     def renew(self, call: PendingCall, now: float) -> None:

@@ -107,6 +107,40 @@ class RoundTrips:
             self.policy = replace(most, first=first, least=None)
 
 
+class CongestionWindow:
+    """How many calls may be in flight where nothing but loss tells that they are too many (Jacobson; RFC 5681 §3.1).
+
+    One more for each reply up to the first loss, half after it, and then one more for every `CAUTION` windows
+    of replies: here a loss costs a time-out, not a round trip. Kernels have paced RPC over UDP so since 4.3BSD Reno.
+    """
+
+    CAUTION = 16
+    LEAST = 4
+
+    def __init__(self, first: int, most: int) -> None:
+        self._size = float(min(first, most))
+        self._most = most
+        self._threshold = float(most)
+        self._cut_at = -inf
+
+    @property
+    def size(self) -> int:
+        """Calls in flight, at most, now."""
+        return int(self._size)
+
+    def replied(self) -> None:
+        """A reply came to a call that was sent once."""
+        size = self._size
+        if size < self._most:
+            self._size = size + (1 if size < self._threshold else 1 / (self.CAUTION * size))
+
+    def lost(self, sent: float, now: float) -> None:
+        """No reply came in time to a call that was sent at `sent`. What was in flight together counts as one loss."""
+        if sent >= self._cut_at:
+            self._cut_at = now
+            self._size = self._threshold = max(self._size / 2, min(self.LEAST, self._most))
+
+
 class Schedule:
     """The transmissions of one call under one policy, up to an absolute deadline.
 

@@ -78,6 +78,12 @@ class AsyncClient(ABC):
         call = self._open(procedure, args, self._session.begin, self._timeout)
         self._table.fail(call, RpcError(f"nobody waits for {procedure.name}"))
 
+    @property
+    def window(self) -> int | None:
+        """See `nfsrpc.transport.client.Client.window`."""
+        window = self._table.window
+        return None if window is None else window.size
+
     def _open(
         self, procedure: Procedure, args: tuple[Any, ...], begin: Callable[[], CallAuth], timeout: float
     ) -> PendingCall:

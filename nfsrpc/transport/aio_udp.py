@@ -15,7 +15,7 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 from .address import SocketAddress, open_socket, resolve
 from .aio import AsyncClient
 from .client import CALL_TIMEOUT
-from .client_udp import MAX_DATAGRAM, MessageTooLong
+from .client_udp import MAX_DATAGRAM, MessageTooLong, window_of
 
 _RECEIVE_BUFFER = 1 << 20
 _BATCH = 64
@@ -37,6 +37,7 @@ class AsyncUdpClient(AsyncClient):
         super().__init__(host, table, credential, timeout)
         self._to = to
         self._sock = sock
+        table.window = window_of(sock)
         self._loop.add_reader(sock, self._readable)
 
     @property

@@ -195,6 +195,12 @@ class Client(ABC):
             self._transmit(self._clock())
             self._table.fail(call, RpcError(f"nobody waits for {procedure.name}"))
 
+    @property
+    def window(self) -> int | None:
+        """Calls with much data that the way to the server takes at once; None: the transport itself sees to that."""
+        window = self._table.window
+        return None if window is None else window.size
+
     def flush(self) -> None:
         """Send every call of `post` that has not left yet."""
         with self._turn_over:

@@ -12,7 +12,7 @@ from nfsrpc.auth.none import NoneCredential
 from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.dispatch import Dispatcher
 from nfsrpc.rpc.errors import RpcError
-from nfsrpc.rpc.retry import AT_LEAST_ONCE, RetryPolicy
+from nfsrpc.rpc.retry import AT_LEAST_ONCE, CongestionWindow, RetryPolicy
 from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
@@ -24,6 +24,10 @@ MAX_DATAGRAM = 65507
 """Payload of the largest UDP datagram over IPv4."""
 _RECEIVE_BUFFER = 1 << 20
 _MAX_BATCH = 64
+_LARGE = 17 << 10
+"""Bytes that Linux counts for a datagram of 8 KiB in a receive buffer."""
+_FIRST_WINDOW = 16
+"""What kernels' RPC has in flight, and what the receive buffer of a server holds that nobody has enlarged."""
 _FULL_QUEUE = 0.05
 
 
@@ -73,6 +77,7 @@ class UdpClient(Client):
                 continue
             self._to = to
             self._source = self._sock.getpeername()
+            self._table.window = window_of(self._sock)
             self._poll = select.poll()
             self._poll.register(self._sock, select.POLLIN)
             self._poll.register(self._waker, select.POLLIN)
@@ -168,6 +173,12 @@ class UdpClient(Client):
     def _shut(self) -> None:
         self._sock.close()
         self._waker.close()
+
+
+def window_of(sock: socket.socket) -> CongestionWindow:
+    """How many large calls may be in flight: their replies, and what the kernel counts for each, fit the socket."""
+    held = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    return CongestionWindow(_FIRST_WINDOW, max(1, held // _LARGE))
 
 
 def _connected(to: SocketAddress, source_ports: Iterable[int]) -> socket.socket:

@@ -20,7 +20,7 @@ from nfsrpc.rpc.errors import (
     RpcTimeout,
 )
 from nfsrpc.rpc.message import OpaqueAuth
-from nfsrpc.rpc.retry import MAYBE, RetryPolicy
+from nfsrpc.rpc.retry import MAYBE, CongestionWindow, RetryPolicy
 from nfsrpc.rpc.security import PlainAuth
 from nfsrpc.xdr import Limits, Procedure, XdrDecodeError, XdrEncodeError
 
@@ -165,6 +165,36 @@ def test_a_call_is_sent_again_with_the_same_bytes_until_its_deadline() -> None:
     with pytest.raises(RpcTimeout, match=r"no reply to ECHO before its deadline.*sent 4 times"):
         call.result()
     assert calls.timeouts == 1
+
+
+def test_calls_made_together_are_sent_together_and_what_is_missing_of_them_again() -> None:
+    calls = table()
+    together = calls.open_all(ECHO, [(word,) for word in range(3)], lambda: NONE, now=0.0, deadline=2.5)
+    assert calls.due(0.0) == together
+    calls.receive(success(together[1].xid, 9))
+    assert calls.due(1.0) == [together[0], together[2]]
+    assert calls.due(2.5) == []
+    assert together[1].result() == 9
+    for call in (together[0], together[2]):
+        with pytest.raises(RpcTimeout, match="sent 2 times"):
+            call.result()
+    assert calls.timeouts == 2
+    assert calls.open_all(ECHO, [], lambda: NONE, now=3.0, deadline=4.0) == []
+    assert calls.next_time() is None
+
+
+def test_replies_and_losses_move_the_window() -> None:
+    calls = table(RetryPolicy(first=1, factor=1, ceiling=1, jitter=0, least=1))
+    calls.window = CongestionWindow(8, 32)
+    together = calls.open_all(ECHO, [(word,) for word in range(6)], lambda: NONE, now=0.0, deadline=9.0)
+    calls.due(0.0)
+    for call in together[:4]:
+        calls.receive(success(call.xid, 1), 0.1)
+    assert calls.window.size == 12
+    assert calls.due(1.0) == together[4:]
+    assert calls.window.size == 6
+    calls.receive(success(together[4].xid, 1), 1.1)  # sent twice: says nothing of the way
+    assert calls.window.size == 6
 
 
 def test_nothing_is_due_before_its_time() -> None:

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from nfsrpc.rpc.retry import AT_LEAST_ONCE, MAYBE, Backoff, RetryPolicy, RoundTrips, Schedule
+from nfsrpc.rpc.retry import AT_LEAST_ONCE, MAYBE, Backoff, CongestionWindow, RetryPolicy, RoundTrips, Schedule
 
 MIDDLE = 0.5
 """The random number that leaves a pause as long as the policy says."""
@@ -153,3 +153,35 @@ def test_the_pause_grows_again_only_by_a_quarter():
     assert trips.policy.first == pytest.approx(3.85)
     trips.took(2.2)  # 1.28125 + 4 * 0.76875
     assert trips.policy.first == pytest.approx(3.85)
+
+
+def test_a_congestion_window_grows_by_replies_and_halves_once_for_what_was_lost_together() -> None:
+    window = CongestionWindow(16, 100)
+    for _ in range(84):
+        window.replied()
+    assert window.size == 100
+    window.replied()
+    assert window.size == 100
+    for _ in range(40):
+        window.lost(1.0, 2.0)  # sent at 1, missed at 2
+    assert window.size == 50
+    window.lost(1.5, 2.5)  # in flight with the others
+    assert window.size == 50
+    window.lost(2.0, 3.0)
+    assert window.size == 25
+
+
+def test_a_congestion_window_grows_slowly_after_a_loss_and_never_closes() -> None:
+    window = CongestionWindow(16, 100)
+    window.lost(1.0, 2.0)
+    assert window.size == 8
+    for _ in range(8 * CongestionWindow.CAUTION):
+        window.replied()
+    assert window.size == 8
+    for _ in range(CongestionWindow.CAUTION):
+        window.replied()
+    assert window.size == 9
+    for second in range(3, 20):
+        window.lost(second, second + 0.5)
+    assert window.size == CongestionWindow.LEAST
+    assert CongestionWindow(16, 2).size == 2

@@ -32,8 +32,8 @@ from rich.table import Table
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 from nfsrpc.client import Mount, mount, parse_url  # noqa: E402
-from nfsrpc.client.core import WINDOW  # noqa: E402
 from nfsrpc.client.site import attach  # noqa: E402
+from nfsrpc.client.wire import WINDOW  # noqa: E402
 
 MIB = 1 << 20
 NAMES = 1000
@@ -58,7 +58,7 @@ def by_c(program: Path, peer: peers.Peer, proto: str, way: str, size: int) -> fl
     url = parse_url(f"nfs://127.0.0.1:{peer.port}{peer.export}?uid=0&gid=0")
     with attach(url) as attached:
         handle = attached.nfs.lookup(attached.root, b"file")[0].hex()
-    command = [str(program), way, proto, str(peer.port), handle, str(size), str(WINDOW[proto])]
+    command = [str(program), way, proto, str(peer.port), handle, str(size), str(WINDOW)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[0])
 
