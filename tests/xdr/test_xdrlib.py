@@ -115,6 +115,8 @@ def test_the_names_of_the_package() -> None:
     assert (Packer, Unpacker) == (xdrlib.Packer, xdrlib.Unpacker)
     assert issubclass(StrictPacker, Packer)
     assert issubclass(StrictUnpacker, Unpacker)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        importlib.import_module("nfsrpc.xdr").Nothing  # noqa: B018
 
 
 VALUES: dict[str, tuple[tuple[Any, ...], str]] = {

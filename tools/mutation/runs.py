@@ -9,6 +9,7 @@ import contextlib
 import faulthandler
 import gc
 import importlib.machinery
+import importlib.util
 import itertools
 import os
 import resource
@@ -60,8 +61,10 @@ class Finder:
     def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
         if name != self._module:
             return None
+        file = self._code.co_filename
+        package = [str(Path(file).parent)] if file.endswith("/__init__.py") else None
         loader = Replacement(name, self._code)
-        return importlib.machinery.ModuleSpec(name, loader, origin=self._code.co_filename)
+        return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=package)
 
 
 class EndsAtOnce:
