@@ -24,6 +24,8 @@ from others import installed, pyvisa, shenanigans
 
 HERE = Path(__file__).resolve().parent
 PROGRAM, VERSION = 0x20001234, 1
+CONNECTIONS = 4
+"""Sockets of the load: with fewer, chance would give two workers on one port all of them too often."""
 IN_FLIGHT = {0: 32, 1024: 32, 32768: 4}
 FLIGHT = 16
 """Calls of a client that are under way at once."""
@@ -95,14 +97,14 @@ def over_tcp(port: int, size: int, seconds: float, connections: int) -> float:
     reply = 28 + (4 + size if size else 0)
     socks = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
     done, began = 0, time.perf_counter()
-    buffer = bytearray(1 << 18)
+    buffer = bytearray(1 << 18)  # which stays empty: Linux throws away what TCP is told to truncate (tcp(7))
     while time.perf_counter() - began < seconds:
         for sock in socks:
             sock.sendall(batch)
         for sock in socks:
             left = reply * flight
             while left:
-                got = sock.recv_into(buffer, min(left, len(buffer)))
+                got = sock.recv_into(buffer, min(left, len(buffer)), socket.MSG_TRUNC)
                 if not got:
                     raise ConnectionError("the server closed the connection")
                 left -= got
@@ -115,21 +117,23 @@ def over_tcp(port: int, size: int, seconds: float, connections: int) -> float:
 
 def over_udp(port: int, size: int, seconds: float, connections: int) -> float:
     """Calls a second; a lost datagram is sent again after a while, and counts once."""
-    call, flight = call_of(size), IN_FLIGHT[size]
+    call, flight = bytearray(call_of(size)), IN_FLIGHT[size]
     socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(connections)]
     for sock in socks:
         sock.connect(("127.0.0.1", port))
-        sock.settimeout(0.2)
+        # The kernel's own time-out: Python's would cost a poll before each call and each reply.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 200_000))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    done, began, buffer = 0, time.perf_counter(), bytearray(1 << 17)
+    done, began, buffer = 0, time.perf_counter(), bytearray(28)  # the head of a reply; the rest is thrown away
     # Every call has an xid of its own: a server with a cache of replies must not get off with answering from it.
     numbers = iter(range(1, 1 << 31))
     while time.perf_counter() - began < seconds:
         for sock in socks:
             for _ in range(flight):
-                sock.send(next(numbers).to_bytes(4) + call[4:])
+                struct.pack_into(">I", call, 0, next(numbers))
+                sock.send(call)
         for sock in socks:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(BlockingIOError):
                 for _ in range(flight):
                     sock.recv_into(buffer)
                     done += 1
@@ -159,7 +163,7 @@ def servers(place: Path, program: Path, workers: int, seconds: float, rounds: in
                 best: dict[int, tuple[float, float]] = {}
                 for _ in range(rounds):
                     for pid_and_ports in (mine, theirs):
-                        got = measure(pid_and_ports[0], run, pid_and_ports[port], size, seconds, workers)
+                        got = measure(pid_and_ports[0], run, pid_and_ports[port], size, seconds, CONNECTIONS)
                         best[pid_and_ports[0]] = max(best.get(pid_and_ports[0], (0.0, 0.0)), got)
                 (a, a_cpu), (b, b_cpu) = best[mine[0]], best[theirs[0]]
                 what = f"{name} echo {size}" if size else f"{name} null"
