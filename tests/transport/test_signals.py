@@ -273,13 +273,13 @@ def test_readiness_is_told_to_the_service_manager(tmp_path, workers):
         server = Process(tmp_path, workers, {"NOTIFY_SOCKET": str(tmp_path / "notify")})
         try:
             assert manager.recv(100).decode() == f"READY=1\nMAINPID={server.process.pid}"
-            server.send(signal.SIGHUP)
-            assert manager.recv(100) == b"RELOADING=1"
-            assert manager.recv(100).startswith(b"READY=1")
             if workers > 1:  # one that is replaced is no news
                 with connect_tcp("127.0.0.1", server.port) as client:
                     os.kill(int.from_bytes(FILEREADWRITE_2_client(client).READ(readargs(0, 0, 4))), signal.SIGKILL)
-                server.awaited(f"(?s)((set.*){{{2 * workers + 1}}})")
+                server.awaited(f"(?s)((set.*){{{workers + 1}}})")
+            server.send(signal.SIGHUP)
+            assert manager.recv(100) == b"RELOADING=1"
+            assert manager.recv(100).startswith(b"READY=1")
             server.send(signal.SIGTERM)
             assert manager.recv(100) == b"STOPPING=1"
         finally:
