@@ -8,6 +8,7 @@ from collections.abc import Set
 
 _NONE: Set[int] = frozenset()
 
+
 class PageCache:
     """Pages of all files of a mount. The least recently used ones go when there are more than `limit` bytes.
 
