@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import recording
 
+from nfsrpc.rpc import dispatch
+
 RECORDER = pytest.StashKey[recording.Recorder]()
 
 
@@ -35,12 +37,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--full"):
-        return
-    skip = pytest.mark.skip(reason="long form: tools/test --full")
+    passed_over = {}
+    if not config.getoption("--full"):
+        passed_over["full"] = pytest.mark.skip(reason="long form: tools/test --full")
+    if not dispatch.__file__.endswith(".py"):
+        passed_over["interpreted"] = pytest.mark.skip(reason="exchanges a part that is compiled here")
     for item in items:
-        if item.get_closest_marker("full"):  # the keywords have names of directories as well
-            item.add_marker(skip)
+        for name, skip in passed_over.items():
+            if item.get_closest_marker(name):  # the keywords have names of directories as well
+                item.add_marker(skip)
 
 
 @pytest.hookimpl(wrapper=True)
