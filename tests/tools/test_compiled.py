@@ -1,0 +1,57 @@
+"""What setup.cfg says is compiled, and how that is asked for."""
+
+import os
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def modules():
+    settings = ConfigParser()
+    settings.read(REPO / "setup.cfg")
+    return settings["nfsrpc:compiled"]["modules"].split()
+
+
+def test_the_list_is_in_order_and_names_each_module_once():
+    assert modules() == sorted(set(modules()))
+
+
+@pytest.mark.parametrize("name", modules())
+def test_what_is_listed_is_there(name):
+    assert Path(REPO, *name.split(".")).with_suffix(".py").is_file()
+
+
+def build(checkout, **environment):
+    """The files that a wheel would have compiled; the build's own words."""
+    program = (
+        "import setuptools; setuptools.setup = lambda **given: print(*(source for extension in"
+        " given['ext_modules'] for source in extension.sources)); exec(open('setup.py').read())"
+    )
+    return subprocess.run([sys.executable, "-c", program, "bdist_wheel"], cwd=checkout, capture_output=True, text=True,
+                          env={**os.environ, **environment}, timeout=120, check=False)  # fmt: skip
+
+
+def test_nothing_is_compiled_unless_asked_for():
+    done = build(REPO)
+    assert (done.returncode, done.stdout.strip()) == (0, "")
+
+
+def test_a_module_that_is_listed_and_not_there_is_named(tmp_path):
+    (tmp_path / "setup.cfg").write_text("[nfsrpc:compiled]\nmodules = nfsrpc.gone\n")
+    (tmp_path / "setup.py").write_text((REPO / "setup.py").read_text())
+    done = build(tmp_path, NFSRPC_COMPILE="1")
+    assert done.returncode == 1
+    assert done.stderr == "setup.cfg, [nfsrpc:compiled]: no such module: nfsrpc/gone.py\n"
+
+
+@pytest.mark.parametrize("argument", ["--help", "-h"])
+def test_help_compiles_nothing(argument, tmp_path):
+    done = subprocess.run([REPO / "tools" / "compiled", argument], capture_output=True, text=True, cwd=tmp_path,
+                          timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 0
+    assert "tools/compiled [arguments of python]" in done.stdout
