@@ -1,6 +1,9 @@
 """The `nfsrpc` command: one module per subcommand, imported when it is asked for."""
 
+import os
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -55,6 +58,16 @@ _COMMANDS = {
 
 class _LazyGroup(click.Group):
     """Loads a subcommand's module only when that subcommand runs."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; what standard output does not take any more is not tried again at the interpreter's end."""
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            try:
+                sys.stdout.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -38,12 +38,12 @@ def get(urls: tuple[str, ...], **options: Any) -> None:
     if target == "-":
         each(sources, lambda end: receive(end, sys.stdout.buffer, "standard output"))
         return
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         with _opened(path) as sink:
             each(sources, lambda end: receive(end, sink, target))
         return
     _check_names(sources, path)
-    transfer(ends(sources), LocalEnd(path.resolve() if path.is_file() else path), **options)
+    transfer(ends(sources), LocalEnd(path.resolve() if os.path.isfile(path) else path), **options)
 
 
 def _opened(path: Path) -> Any:
@@ -54,12 +54,11 @@ def _opened(path: Path) -> Any:
 
 
 def _check_names(sources: list[str], target: Path) -> None:
-    if target.is_dir():
-        return
-    parent = target.absolute().parent
-    if not parent.is_dir():
-        raise Failure(f"{target}: No such file or directory; make the directory first: mkdir {parent}")
-    if not os.access(parent, os.W_OK):
-        raise Failure(f"{parent}: Permission denied")
-    if len(sources) > 1:
+    inside = os.path.isdir(target)
+    directory = target if inside else target.absolute().parent
+    if not os.path.isdir(directory):
+        raise Failure(f"{target}: No such file or directory; make the directory first: mkdir {directory}")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise Failure(f"{directory}: Permission denied: you may not write here; name another target")
+    if not inside and len(sources) > 1:
         raise Failure(f"{target} is no directory, and cannot hold {len(sources)} files; make it first: mkdir {target}")

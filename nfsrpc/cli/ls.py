@@ -14,7 +14,7 @@ from nfsrpc.client.trees import below
 
 from .errors import printable_name
 from .output import aligned, human, print_json
-from .places import each
+from .places import each, is_pattern
 
 _HALF_YEAR = 182 * 86400
 Found = tuple[str, str, os.stat_result | None]
@@ -38,8 +38,16 @@ def ls(
     printed as escapes (\\xNN, \\\\ for a backslash).
     """
     documents: list[dict[str, Any]] = []
-    several = len(urls) > 1 or recursive
+    several = len(urls) > 1 or recursive or any(map(is_pattern, urls))
     printed = 0
+    files: list[tuple[Mount, Found]] = []
+
+    def show_files() -> None:
+        nonlocal printed
+        if files:
+            _print(files, long=long, humanly=humanly)
+            files.clear()
+            printed += 1
 
     def show(end: RemoteEnd) -> None:
         nonlocal printed
@@ -47,12 +55,19 @@ def ls(
             if as_json:
                 documents.extend(_described(end.mount, *line) for line in found)
                 continue
-            if several and heading is not None:
+            if heading is None:  # files are shown together, so that their columns are as wide
+                files.extend((end.mount, line) for line in found)
+                continue
+            show_files()
+            if several:
                 click.echo(f"{chr(10) if printed else ''}{heading}:")
-            _print(end.mount, found, long=long, humanly=humanly)
+            _print([(end.mount, line) for line in found], long=long, humanly=humanly)
             printed += 1
 
-    each(urls, show)
+    try:
+        each(urls, show)
+    finally:
+        show_files()
     if as_json:
         print_json(documents)
 
@@ -102,12 +117,12 @@ def _statuses(mount: Mount, path: str) -> dict[str, os.stat_result]:
     return found
 
 
-def _print(mount: Mount, found: list[Found], *, long: bool, humanly: bool) -> None:
+def _print(found: list[tuple[Mount, Found]], *, long: bool, humanly: bool) -> None:
     if not long:
-        for _, name, _ in found:
+        for _, (_, name, _) in found:
             click.echo(printable_name(os.fsencode(name)))
         return
-    rows = [_row(_described(mount, *line), humanly) for line in found]
+    rows = [_row(_described(mount, *line), humanly) for mount, line in found]
     for line in aligned(rows, right=frozenset({1, 2, 3, 4})) if rows else ():
         click.echo(line)
 

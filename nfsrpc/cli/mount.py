@@ -1,6 +1,7 @@
 """``nfsrpc mount``: a remote directory as a file system of this machine."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +17,7 @@ from .remote import failing_at
 
 @click.command()
 @click.argument("url")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, readable=False))
 @click.option("-f", "--foreground", is_flag=True, help="Stay until it is unmounted, instead of going on in the back.")
 @click.option("-r", "--read-only", is_flag=True, help="Refuse every change.")
 @click.option("--allow-other", is_flag=True, help="Let other users of this machine in; they act as you "
@@ -57,7 +58,13 @@ def _check(directory: Path) -> None:
         raise Failure("mounting needs libfuse; type: sudo apt install fuse3   (or the like)") from None
     if not os.path.exists("/dev/fuse"):
         raise Failure("this machine has no /dev/fuse; type: sudo modprobe fuse   (containers must be given the device)")
-    if not directory.is_dir():
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        raise Failure("you may not use /dev/fuse; type: sudo chmod 666 /dev/fuse   (or be in the group that it has)")
+    if os.geteuid() and not shutil.which("fusermount3"):
+        raise Failure("mounting without root needs fusermount3; type: sudo apt install fuse3   (or the like)")
+    if os.path.lexists(directory) and not os.path.isdir(directory):
+        raise Failure(f"{directory} is no directory; name one to mount on")
+    if not os.path.isdir(directory):
         raise Failure(f"{directory} is no directory to mount on; make it first: mkdir {directory}")
 
 

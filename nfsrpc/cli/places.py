@@ -1,6 +1,7 @@
 """Where the remote commands find what they are about: mounts that are shared, and URLs with patterns in them."""
 
 import contextlib
+import errno
 import glob
 import os
 import re
@@ -52,7 +53,7 @@ class Mounts:
         wanted = "/".join([glob.escape(base.path), *map(_pattern, names[plain:])]).lstrip("/")
         found = base.mount.glob(wanted)
         if not found:
-            raise FileNotFoundError(2, "nothing matches", url)
+            raise FileNotFoundError(errno.ENOENT, "nothing matches")
         shown = os.fsdecode(b"/".join(parts(parse_url(base.url).path)))
         above = shown.removesuffix(base.path).strip("/")
         prefix = f"{scheme}://{host}/{quote(above + '/') if above else ''}"
@@ -90,6 +91,11 @@ def place(url: str) -> Iterator[RemoteEnd]:
     """What `url` names; errors in the block are said with it."""
     with failing_at(url):
         yield mounts().at(url)
+
+
+def is_pattern(url: str) -> bool:
+    """Whether the path of `url` may match several names."""
+    return _MAGIC.search(url.partition("://")[2].partition("?")[0].partition("/")[2]) is not None
 
 
 def each(urls: Iterable[str], act: Callable[[RemoteEnd], None]) -> None:

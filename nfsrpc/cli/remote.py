@@ -1,6 +1,7 @@
 """What a remote operation may raise, said to a person: where, why, and what to do."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -28,6 +29,15 @@ _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
     (PermissionError, "the server goes by uid, gid, client address and sometimes source port: try ?uid=0, or as root"),
 )
 
+_ERRNO_REMEDIES: Mapping[int, str] = MappingProxyType({
+    errno.ENOENT: "`nfsrpc exports HOST` shows what can be mounted, `nfsrpc ls` what is there",
+    errno.ENOTEMPTY: "`nfsrpc rm -r` removes it with what is in it",
+    errno.ENOSPC: "make room there; a copy goes on where it stopped when it is asked for again",
+    errno.EDQUOT: "`nfsrpc du` shows what takes the room; the server's administrator sets the quota",
+    errno.EROFS: "the server lets it be read only: it was started so, or its export says so",
+    errno.ESTALE: "it was removed or replaced on the server; try again",
+})
+
 _AUTH_REMEDIES: Mapping[int, str] = MappingProxyType({
     auth_stat.AUTH_BADCRED: "the server does not know this caller; with ?sec=dh: are both clocks and both keys right?",
     auth_stat.AUTH_REJECTEDCRED: "try another ?sec=: sys, none, krb5, krb5i, krb5p or dh",
@@ -46,9 +56,12 @@ def failing_at(place: str) -> Iterator[None]:
         yield
     except BadUrl as wrong:
         raise Failure(str(wrong)) from wrong
+    except BrokenPipeError:  # standard output's reader has seen enough; a connection's end is `Disconnected`
+        raise
     except (OSError, RpcError) as error:
         remedy = _remedy(error)
-        text = f"{place}: {_cause(error)}"
+        cause = _cause(error, place.rstrip("/"))
+        text = cause if cause.startswith(f"{place}: ") else f"{place}: {cause}"
         raise Failure(f"{text} ({remedy})" if remedy else text) from error
 
 
@@ -57,11 +70,13 @@ def _remedy(error: BaseException) -> str | None:
         return _remedy(error.__cause__)
     if isinstance(error, AuthRefused):
         return _AUTH_REMEDIES.get(error.stat, "try another ?sec=")
-    return next((words for kind, words in _REMEDIES if isinstance(error, kind)), None)
+    words = next((words for kind, words in _REMEDIES if isinstance(error, kind)), None)
+    return _ERRNO_REMEDIES.get(error.errno or 0) if words is None and isinstance(error, OSError) else words
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, place: str) -> str:
+    """What went wrong, and with which path, where that is another than the one that `place` ends with."""
     if isinstance(error, OSError) and error.strerror:
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name]
-        return ": ".join([*names, error.strerror])
+        return ": ".join([*(name for name in names if not place.endswith(name.rstrip("/"))), error.strerror])
     return str(error)

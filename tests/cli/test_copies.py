@@ -318,3 +318,18 @@ def test_a_tree_without_a_bottom_comes_to_an_end(run: Callable[..., Result], tmp
         result = run("get", "-r", f"nfs://127.0.0.1:{server.port}/x", tmp_path)
     assert result.exit_code == 1
     assert "more than 500 directories below each other are not believed" in result.stderr
+
+
+@pytest.mark.parametrize("target", ["a", "a/b", "a/new", "link", "link/b"])
+def test_a_directory_is_not_copied_into_itself(failing: Run, nfs_url: str, m: Mount, target: str) -> None:
+    m.makedirs("a/b")
+    m.symlink("a", "link")
+    line = failing("cp", "-r", f"{nfs_url}/a", f"{nfs_url}/{target}")
+    assert "the target is in the directory that is to be copied" in line
+    assert m.listdir("a") == ["b"]
+
+
+def test_a_directory_is_copied_beside_itself(nfsrpc: Run, nfs_url: str, m: Mount) -> None:
+    m.makedirs("a/b")
+    nfsrpc("cp", "-r", f"{nfs_url}/a", f"{nfs_url}/ab")
+    assert m.listdir("ab") == ["b"]

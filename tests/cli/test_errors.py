@@ -85,3 +85,20 @@ def test_each_error_is_said_with_place_cause_and_remedy(error: Exception, words:
 def test_a_mistake_of_ours_is_not_hidden() -> None:
     with pytest.raises(KeyError), failing_at("here"):
         raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "said"),
+    [
+        ("nfs://h/x/y", FileNotFoundError(errno.ENOENT, "gone", "/x/y"), "nfs://h/x/y: gone ("),
+        ("nfs://h/", FileNotFoundError(errno.ENOENT, "gone", "/"), "nfs://h/: gone ("),
+        ("nfs://h/a%20b/", FileNotFoundError(errno.ENOENT, "gone", "/a b"), "nfs://h/a%20b/: /a b: gone ("),
+        ("nfs://h/x/y", FileNotFoundError(errno.ENOENT, "gone", "/x"), "nfs://h/x/y: /x: gone ("),
+        ("nfs://h/a", OSError(errno.EXDEV, "far", "/a", None, "/b"), "nfs://h/a: /b: far"),
+        ("h:1", Disconnected("h:1: refused"), "h:1: refused ("),
+    ],
+)
+def test_nothing_is_said_twice(place: str, error: Exception, said: str) -> None:
+    with pytest.raises(Failure) as failure, failing_at(place):
+        raise error
+    assert failure.value.format_message().startswith(said)

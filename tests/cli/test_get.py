@@ -103,6 +103,7 @@ def test_a_directory_is_not_copied(failing: Run, served: Served, tmp_path: Path)
 
 def test_nowhere_to_put_it(failing: Run, remote: str, tmp_path: Path) -> None:
     assert "No such file or directory" in failing("get", remote, tmp_path / "no" / "where")
+    assert "File name too long" in failing("get", remote, tmp_path / ("x" * 300))
     (tmp_path / "data").mkdir()
     assert f"{tmp_path}/data: Is a directory" in failing("get", remote, tmp_path)
 

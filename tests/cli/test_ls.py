@@ -4,6 +4,8 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -115,3 +117,25 @@ def test_a_name_that_leads_elsewhere_is_refused(failing: Run) -> None:
     answers = {(MOUNT, 1): word(0) + ROOT, (MOUNT, 3): b"", (NFS, 1): word(0) + DIRECTORY, (NFS, 16): listing}
     with ByHand({**answers, (NFS, 4): word(0) + ROOT + fattr()}) as server:
         assert "impossible name" in failing("ls", f"nfs://127.0.0.1:{server.port}/")
+
+
+def test_what_a_pattern_matches_is_in_columns_and_under_headings(nfsrpc: Run, nfs_url: str) -> None:
+    with mount(nfs_url) as m:
+        m.mkdir("b")
+        for name, size in (("a1", 5), ("a2", 12345), ("b/in", 1)):
+            m.write_bytes(name, bytes(size))
+    lines = nfsrpc("ls", "-l", f"{nfs_url}/*").splitlines()
+    assert [line.split()[-1] for line in lines if line] == ["a1", "a2", f"{nfs_url}/b:", "in"]
+    assert lines[0].index("a1") == lines[1].index("a2")
+
+
+@pytest.mark.parametrize("command", [["ls", "-R"], ["find"], ["du"]])
+def test_a_reader_that_has_seen_enough_is_no_error(nfs_url: str, command: list[str]) -> None:
+    with mount(nfs_url) as m:
+        m.makedirs("a/b")
+    told, tell = os.pipe()
+    os.close(told)
+    words = [sys.executable, "-m", "nfsrpc", *command, nfs_url]
+    done = subprocess.run(words, stdout=tell, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(tell)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -43,6 +43,13 @@ class End(Protocol):
     def sink(self, options: Options) -> Sink:
         """For copies into this directory."""
 
+    @property
+    def host(self) -> str:
+        """Whose file it is; empty for this machine."""
+
+    def lineage(self) -> set[tuple[int, int]]:
+        """The identities (see `Item`) of this directory and of all that it is in, as far as they can be reached."""
+
 
 class LocalEnd:
     """A path of this machine."""
@@ -77,6 +84,16 @@ class LocalEnd:
     def sink(self, options: Options) -> LocalSink:
         """See `End`."""
         return LocalSink(self.path, options, own_umask())
+
+    @property
+    def host(self) -> str:
+        """See `End`."""
+        return ""
+
+    def lineage(self) -> set[tuple[int, int]]:
+        """See `End`."""
+        path = self.path.resolve()
+        return {LocalSource().item(os.fsencode(place), follow=True).identity for place in (path, *path.parents)}
 
 
 class RemoteEnd:
@@ -119,6 +136,16 @@ class RemoteEnd:
         directory = mount.wire.run(mount.tree.find(path))
         return RemoteSink(mount, directory, mount.tree.under_root(path), options, own_umask())
 
+    @property
+    def host(self) -> str:
+        """See `End`."""
+        return self.mount.url.host
+
+    def lineage(self) -> set[tuple[int, int]]:
+        """See `End`."""
+        found = {self.item(follow=True).identity}
+        return found | self.parent().lineage() if self.path.strip("/") else found
+
 
 def copy(
     sources: Sequence[End],
@@ -139,11 +166,14 @@ def copy(
     inside = target.is_directory()
     if not inside and (into_directory or len(sources) > 1):
         raise NotADirectoryError(errno.ENOTDIR, "there is no such directory to copy into")
-    with closing((target if inside else target.parent()).sink(options)) as sink:
+    directory = target if inside else target.parent()
+    with closing(directory.sink(options)) as sink:
         for source in sources:
             item = source.item(follow=not recursive)
             if item.kind is Kind.DIRECTORY and not recursive:
                 raise IsADirectoryError(errno.EISDIR, "Is a directory; -r copies it with what is in it")
+            if item.kind is Kind.DIRECTORY and source.host == directory.host and item.identity in directory.lineage():
+                raise OSError(errno.EINVAL, "the target is in the directory that is to be copied; choose another")
             job = Copy(source.source(), sink, report, options)
             name = source.name if inside else target.name
             if name:
