@@ -1,5 +1,7 @@
 """``nfsrpc shell``: a server's files by their names."""
 
+import errno
+import os
 import sys
 
 import click
@@ -24,6 +26,9 @@ def shell(url: str, commands: tuple[str, ...]) -> None:
     me> get -r src
     """
     with place(url) as end:
+        if not end.is_directory():
+            end.mount.stat(end.path)
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         session = Interactive(url, end, mounts())
     if commands:
         sys.exit(session.run(commands))

@@ -333,3 +333,17 @@ def test_a_directory_is_copied_beside_itself(nfsrpc: Run, nfs_url: str, m: Mount
     m.makedirs("a/b")
     nfsrpc("cp", "-r", f"{nfs_url}/a", f"{nfs_url}/ab")
     assert m.listdir("ab") == ["b"]
+
+
+@pytest.mark.parametrize("options", [[], ["-p", "--all"], ["-r", "--all"]])
+@pytest.mark.parametrize("target", ["f", "", "second"])
+@pytest.mark.parametrize("size", [10, 10 << 20])
+def test_a_file_is_not_copied_onto_itself(
+    failing: Run, nfs_url: str, m: Mount, size: int, target: str, options: list[str]
+) -> None:
+    m.write_bytes("f", bytes(size))
+    m.link("f", "second")
+    line = failing("cp", *options, f"{nfs_url}/f", f"{nfs_url}/{target}")
+    assert "it is the very file that is to be copied" in line
+    assert m.stat("f").st_size == size
+    assert sorted(m.listdir()) == ["f", "second"]

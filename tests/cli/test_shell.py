@@ -125,3 +125,9 @@ def test_on_a_terminal_with_tab_and_history(nfs_url: str, m: Mount, tmp_path: Pa
         assert process.wait(60) == 0
     os.close(master)
     assert "cat two.c" in (tmp_path / "nfsrpc" / "history").read_text()
+
+
+def test_it_begins_in_a_directory(failing: Callable[..., str], nfs_url: str, m: Mount) -> None:
+    m.write_text("f", "x")
+    assert "No such file" in failing("shell", f"{nfs_url}/none")
+    assert "Not a directory" in failing("shell", f"{nfs_url}/f")

@@ -43,7 +43,7 @@ class RemoteSource:
         return Item(
             path, node, Kind(stat.S_IFMT(mode)), stat.S_IMODE(mode), attributes.uid,
             attributes.gid, attributes.size, _micro(attributes.atime), _micro(attributes.mtime), attributes.nlink,
-            (attributes.fsid, attributes.fileid), device_of(attributes),
+            _identity(attributes), device_of(attributes),
         )  # fmt: skip
 
     async def children(self, item: Item) -> list[tuple[bytes, Item | OSError]]:
@@ -171,11 +171,11 @@ class RemoteSink:
     async def same(self, parent: _Directory, name: bytes, item: Item) -> bool:
         """See `Sink`."""
         there = await self._there(parent, name)
-        return (
-            there is not None
-            and stat.S_ISREG(mode_of(there[1]))
-            and (there[1].size, _micro(there[1].mtime)) == (item.size, item.mtime)
-        )
+        return there is not None and self._is_copy(there[1], item)
+
+    @staticmethod
+    def _is_copy(there: fattr, item: Item) -> bool:
+        return stat.S_ISREG(mode_of(there)) and (there.size, _micro(there.mtime)) == (item.size, item.mtime)
 
     async def file(self, parent: _Directory, name: bytes, item: Item) -> "_RemoteWriter":
         """See `Sink`."""
@@ -185,6 +185,9 @@ class RemoteSink:
         kind = None if there is None else stat.S_IFMT(mode_of(there[1]))
         if kind == stat.S_IFDIR:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+        if there is not None and _identity(there[1]) == item.identity and self._is_copy(there[1], item):
+            # The identity alone would not do: on another server it may be that of another file.
+            raise OSError(errno.EINVAL, "it is the very file that is to be copied", name)
         if kind not in (None, stat.S_IFREG):
             await self.wire.ask(nfs2.remove(parent.handle, name))
             there = None
@@ -266,7 +269,7 @@ class RemoteSink:
         """See `Sink`."""
         handle, made = await self.wire.ask(nfs2.lookup(first[0].handle, first[1]))
         there = await self._there(parent, name)
-        if there is not None and (there[1].fsid, there[1].fileid) == (made.fsid, made.fileid):
+        if there is not None and _identity(there[1]) == _identity(made):
             return
         await self._instead(parent, name, nfs2.link(handle, parent.handle, name))
 
@@ -328,6 +331,10 @@ class _RemoteWriter:
             self._sink.wire.drop(flight)
         self._sink.flying -= len(self._flying)
         self._flying.clear()
+
+
+def _identity(attributes: fattr) -> tuple[int, int]:
+    return attributes.fsid, attributes.fileid
 
 
 def _micro(time: nfstime) -> int:
