@@ -21,10 +21,11 @@ from nfsrpc.xdr import Procedure
 from .access import EXECUTE, READ, WRITE, demand, demand_read, demand_removal, demand_write, refuse
 from .changes import mode_without_set_ids, permitted
 from .exports import Export, Exports
-from .fattr2 import MAX_SIZE, TRANSFER, UNSET, UNSET_SHORT, changes_of, fattr_of, statfs_of
+from .fattr2 import MAX_SIZE, TRANSFER, UNSET, UNSET_SHORT, changes_of, statfs_of
 from .handles import SIZE, stale
 from .identity import Identity
 from .readdir2 import Pages
+from .results2 import Results
 from .status import PASSING, v2_status
 
 ONCE = frozenset({
@@ -57,7 +58,6 @@ _FAILURES: Mapping[int, Callable[[v2.nfsstat], Any]] = MappingProxyType({
     v2.NFSPROC_READDIR: v2.readdirres,
     v2.NFSPROC_STATFS: v2.statfsres,
 })
-_NFS_OK = bytes(4)
 _DOTS = (b".", b"..")
 _MAKEABLE = (stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
@@ -72,6 +72,13 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         self._exports = exports
         self._clock = clock
         self._pages = Pages()
+        self._results = Results()
+
+    def _attrstat(self, export: Export, node: Attributes) -> Encoded:
+        return Encoded(self._results.attrstat(export, node))
+
+    def _diropres(self, export: Export, node: Attributes) -> Encoded:
+        return Encoded(self._results.diropres(export, node))
 
     def _reach(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
         """What a handle names, and whom the caller acts as there; checked for every call, not only at MNT."""
@@ -102,14 +109,14 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
     def NFSPROC_GETATTR(self, arg: v2.nfs_fh, call: Call) -> Any:
         """RFC 1094 §2.2.2. No permission is needed."""
         export, node = self._reach_to_mount(arg, call)
-        return _attrstat(export, export.store.getattr(node))
+        return self._attrstat(export, export.store.getattr(node))
 
     def NFSPROC_SETATTR(self, arg: v2.sattrargs, call: Call) -> Any:
         """RFC 1094 §2.2.3."""
         export, node, who = self._reach_to_change(arg.file, call)
         now = self._clock()
         changes = permitted(export.store.getattr(node), who, changes_of(arg.attributes, now), now)
-        return _attrstat(export, export.store.setattr(node, changes))
+        return self._attrstat(export, export.store.setattr(node, changes))
 
     def NFSPROC_ROOT(self, call: Call) -> None:
         """RFC 1094 §2.2.4: obsolete, replaced by MOUNT; does nothing."""
@@ -120,8 +127,8 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         directory = _directory(export.store, node)
         demand(directory, who, EXECUTE)
         if arg.name == b".." and node == export.root:
-            return _diropres(export, directory)
-        return _diropres(export, export.store.lookup(node, arg.name))
+            return self._diropres(export, directory)
+        return self._diropres(export, export.store.lookup(node, arg.name))
 
     def NFSPROC_READLINK(self, arg: v2.nfs_fh, call: Call) -> v2.readlinkres:
         """RFC 1094 §2.2.6. A target that is longer than version 2 has room for is NFSERR_NAMETOOLONG."""
@@ -139,8 +146,8 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         demand_read(before, who)
         data, attributes = store.read(node, arg.offset, min(arg.count, TRANSFER))
         length = len(data)
-        parts = (_NFS_OK, fattr_of(attributes, export.fsid), length.to_bytes(4), data, bytes(-length & 3))
-        return Encoded(b"".join(parts))
+        head = self._results.attrstat(export, attributes) + length.to_bytes(4)
+        return Encoded(head, data, bytes(-length & 3)) if length & 3 else Encoded(head, data)
 
     def NFSPROC_WRITECACHE(self, call: Call) -> None:
         """RFC 1094 §2.2.8: reserved for a version that never came; does nothing."""
@@ -155,7 +162,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
             raise refuse(errno.EFBIG)
         after = store.write(node, arg.offset, arg.data)
         mode = None if who.is_root else mode_without_set_ids(after)
-        return _attrstat(export, after if mode is None else store.setattr(node, Changes(mode=mode)))
+        return self._attrstat(export, after if mode is None else store.setattr(node, Changes(mode=mode)))
 
     def NFSPROC_CREATE(self, arg: v2.createargs, call: Call) -> Any:
         """RFC 1094 §2.2.10, which is open(O_CREAT) and, by type bits in the mode, mknod(2) as well."""
@@ -167,13 +174,13 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
             raise refuse(errno.EEXIST)
         found = _existing(store, node, name)
         if found is not None:
-            return _diropres(export, self._create_existing(store, found, who, arg.attributes))
+            return self._diropres(export, self._create_existing(store, found, who, arg.attributes))
         demand(directory, who, WRITE)
         mode, rdev = _wanted_file(arg.attributes)
         if stat.S_IFMT(mode) in (stat.S_IFCHR, stat.S_IFBLK) and not who.is_root:
             raise refuse(errno.EPERM)
         size = arg.attributes.size if stat.S_ISREG(mode) else UNSET
-        return _diropres(export, self._make(store, node, directory, name, mode, who, arg.attributes, size, rdev))
+        return self._diropres(export, self._make(store, node, directory, name, mode, who, arg.attributes, size, rdev))
 
     def _create_existing(self, store: Store, found: Attributes, who: Identity, wanted: v2.sattr) -> Attributes:
         """CREATE of a name that is there: as open(O_CREAT|O_TRUNC), only the size counts; another type is EEXIST."""
@@ -267,7 +274,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         directory = _demand_addition(export.store, node, arg.where.name, who)
         wanted = arg.attributes
         mode = stat.S_IFDIR | (0 if wanted.mode in (UNSET, UNSET_SHORT) else wanted.mode & 0o7777)
-        return _diropres(export, self._make(export.store, node, directory, arg.where.name, mode, who, wanted))
+        return self._diropres(export, self._make(export.store, node, directory, arg.where.name, mode, who, wanted))
 
     def NFSPROC_RMDIR(self, arg: v2.diropargs, call: Call) -> v2.nfsstat:
         """RFC 1094 §2.2.16."""
@@ -314,16 +321,6 @@ def binding(exports: Exports) -> Binding:
 
 def _ufid(node: Attributes) -> Ufid:
     return Ufid(node.inode, node.generation)
-
-
-def _attrstat(export: Export, node: Attributes) -> Encoded:
-    """An attrstat of success, encoded."""
-    return Encoded(_NFS_OK + fattr_of(node, export.fsid))
-
-
-def _diropres(export: Export, node: Attributes) -> Encoded:
-    """A diropres of success, encoded."""
-    return Encoded(_NFS_OK + export.handle(_ufid(node)) + fattr_of(node, export.fsid))
 
 
 def _directory(store: Store, node: Ufid) -> Attributes:

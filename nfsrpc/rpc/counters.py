@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import Final
 
 from nfsrpc.xdr import Procedure
 
@@ -18,14 +19,16 @@ from .shared import SharedMemory
 
 ROWS = 256
 """Procedures that are counted one by one; further ones share the first row."""
-BUCKETS = 26
+BUCKETS: Final = 26
 """Bucket n holds calls of less than 2^n µs, and at least half of that; the last one all that took longer: 16 s."""
-_HEAD = Struct("=4I48s")
+_HEAD: Final = Struct("=4I48s")
 """program, version, procedure, whether the row is in use, name"""
 _WORDS = 32
 """Counters of 8 bytes after each row's head: failures, answers from memory, then the buckets."""
-_ROW = _HEAD.size + 8 * _WORDS
-_FAILURES, _REPLAYS, _FIRST_BUCKET = 0, 1, 2
+_ROW: Final = _HEAD.size + 8 * _WORDS
+_FAILURES: Final = 0
+_REPLAYS: Final = 1
+_FIRST_BUCKET: Final = 2
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, XdrError
@@ -62,7 +62,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _FAILED = Kept(accept_stat.SYSTEM_ERR, b"")
-_HEADS = 4096
+_HEADS: Final = 4096
 """Headers that are known: some procedures each of the users of some hundred client machines."""
 
 
@@ -296,7 +296,8 @@ class Dispatcher:
 
     def _answer(self, call: Call) -> Reply:
         try:
-            return _succeeded(call, self._result(call, call.target.handler(*self._arguments(call), call)))
+            args = self._arguments(call)
+            return _succeeded(call, self._result(call, call.target.handler(*args, call)))
         except Postponed as postponed:
             return postponed.later
         except OSError as failure:
@@ -306,7 +307,7 @@ class Dispatcher:
 
     def _arguments(self, call: Call) -> tuple[Any, ...]:
         try:
-            args, end = call.target.procedure.decode_args(call.message, call.body, self._limits)
+            args, end = call.target.decode(call.message, call.body, self._limits)
         except XdrError as error:
             _log.debug("%s of %s: %s", *_named(call), error, extra=call.fields)
             raise GarbageArguments from None
@@ -316,7 +317,7 @@ class Dispatcher:
 
     def _result(self, call: Call, value: Any) -> list[bytes]:
         if type(value) is Encoded:
-            return [value.data]
+            return list(value.parts)
         parts: list[bytes] = []
         call.target.procedure.encode_result(value, parts)
         return parts

@@ -9,7 +9,7 @@ and because the header is most of the cost of a small call.
 
 from dataclasses import dataclass
 from struct import Struct, error
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_flavor, auth_stat, msg_type, reject_stat, reply_stat
 
@@ -24,21 +24,21 @@ from .errors import (
     RpcMismatch,
 )
 
-RPC_VERSION = 2
-MAX_AUTH_BYTES = 400
+RPC_VERSION: Final = 2
+MAX_AUTH_BYTES: Final = 400
 """Longest body of a credential or verifier (RFC 5531 §8.2)."""
 
-_WORD = Struct(">I")
-_TWO = Struct(">2I")
-_CALL = Struct(">8I")
-_XID_AND_LENGTH = Struct(">I24xI")
-_REPLY = Struct(">3I")
-_CALL_INT = int(msg_type.CALL)
-_REPLY_INT = int(msg_type.REPLY)
-_ACCEPTED = int(reply_stat.MSG_ACCEPTED)
-_DENIED = int(reply_stat.MSG_DENIED)
+_WORD: Final = Struct(">I")
+_TWO: Final = Struct(">2I")
+_CALL: Final = Struct(">8I")
+_XID_AND_LENGTH: Final = Struct(">I24xI")
+_REPLY: Final = Struct(">3I")
+_CALL_INT: Final = int(msg_type.CALL)
+_REPLY_INT: Final = int(msg_type.REPLY)
+_ACCEPTED: Final = int(reply_stat.MSG_ACCEPTED)
+_DENIED: Final = int(reply_stat.MSG_DENIED)
 _AUTH_ERROR = _TWO.pack(_DENIED, reject_stat.AUTH_ERROR)
-_ZERO_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+_ZERO_PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
 class OpaqueAuth(NamedTuple):
@@ -48,7 +48,7 @@ class OpaqueAuth(NamedTuple):
     body: bytes
 
 
-NULL_AUTH = OpaqueAuth(int(auth_flavor.AUTH_NONE), b"")
+NULL_AUTH: Final = OpaqueAuth(int(auth_flavor.AUTH_NONE), b"")
 
 
 class CallHeader(NamedTuple):
@@ -170,7 +170,7 @@ def auth_bytes(auth: tuple[int, bytes]) -> bytes:
     return _TWO.pack(flavor, len(body)) + body + _ZERO_PADDING[len(body) & 3]
 
 
-_PLAIN_SUCCESS_TAIL = Struct(">5I").pack(_REPLY_INT, _ACCEPTED, *NULL_AUTH[:1], 0, int(accept_stat.SUCCESS))
+_PLAIN_SUCCESS_TAIL: Final = Struct(">5I").pack(_REPLY_INT, _ACCEPTED, *NULL_AUTH[:1], 0, int(accept_stat.SUCCESS))
 
 
 def is_plain_success(data: bytes) -> bool:

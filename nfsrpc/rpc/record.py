@@ -1,13 +1,14 @@
 """Record marking over a byte stream (RFC 5531 §11), as a state machine without a socket."""
 
 from struct import Struct
+from typing import Final
 
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .errors import RecordError
 
-_MARK = Struct(">I")
-_LAST = 0x8000_0000
+_MARK: Final = Struct(">I")
+_LAST: Final = 0x8000_0000
 
 
 class RecordReader:
@@ -114,7 +115,10 @@ class RecordReader:
 
 def frame(parts: list[bytes]) -> list[bytes]:
     """One record, as one fragment: `parts` with a mark in front. Nothing is copied."""
-    return [_MARK.pack(_LAST | sum(map(len, parts))), *parts]
+    size = 0
+    for part in parts:
+        size += len(part)
+    return [_MARK.pack(_LAST | size), *parts]
 
 
 def framed(messages: list[bytes]) -> list[bytes]:

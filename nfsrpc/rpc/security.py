@@ -5,13 +5,14 @@ verifier may be a signature over a header as it was received or is going to be s
 is encoded twice.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from nfsrpc.xdr import Procedure
 
 from .message import NULL_AUTH, CallHeader, OpaqueAuth, Refusal, Rejected
+from .plain import PlainAuth
 
 __all__ = [
     "Accept",
@@ -179,35 +180,3 @@ class ClientSession(Protocol):
 
     def farewell(self) -> ControlCall | None:
         """A last call that lets the server forget the session, if there is anything to forget."""
-
-
-class PlainAuth:
-    """A `CallAuth` that is the same for every call and proves nothing.
-
-    `heard` is told the verifier of each reply that has another one than AUTH_NONE.
-    """
-
-    __slots__ = ("_heard", "credential")
-    sealed = False
-    renewed = False
-
-    def __init__(self, credential: tuple[int, bytes], heard: Callable[[OpaqueAuth], None] | None = None) -> None:
-        self.credential = credential
-        self._heard = heard
-
-    def verifier(self, head: bytes) -> tuple[int, bytes]:
-        """AUTH_NONE."""
-        return NULL_AUTH
-
-    def wrap(self, args: bytes) -> bytes:
-        """As they are."""
-        return args
-
-    def check(self, verifier: OpaqueAuth) -> None:
-        """Any verifier will do: nothing was asked of the server."""
-        if self._heard is not None and verifier != NULL_AUTH:
-            self._heard(verifier)
-
-    def unwrap(self, message: bytes, body: int) -> tuple[bytes, int]:
-        """As it is."""
-        return message, body

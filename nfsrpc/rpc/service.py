@@ -1,10 +1,10 @@
 """What a server offers, and one call of it on its way through: the words that handlers and the dispatcher share."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from struct import Struct
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from zlib import crc32
 
 from nfsrpc.xdr import Procedure
@@ -15,11 +15,11 @@ from .logs import call_fields
 from .security import Accept, Peer
 from .work import Work
 
-_THREE = Struct(">3I")
-_XID = Struct(">I")
-_DIGEST = 16
+_THREE: Final = Struct(">3I")
+_XID: Final = Struct(">I")
+_DIGEST: Final = 16
 """Bytes of the digest in a replay key. SHA-256 because it is what processors have instructions for."""
-_DIGESTED = 256
+_DIGESTED: Final = 256
 """Bytes of arguments that the digest covers: more than any call has besides data and names."""
 
 Reply = list[bytes] | Later | None
@@ -37,10 +37,13 @@ class Service(Protocol):
     def procedures(self) -> Mapping[int, Procedure]: ...
 
 
-class Encoded(NamedTuple):
-    """Returned by a handler that has the encoded result at hand."""
+class Encoded:
+    """Returned by a handler that has the encoded result at hand, in one part or several: long ones are not copied."""
 
-    data: bytes
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: bytes) -> None:
+        self.parts = parts
 
 
 class Drop(Exception):
@@ -85,7 +88,6 @@ def at_most_once(service: Service, history: History, idempotent: Collection[int]
     return Binding(service, once=frozenset(service.procedures) - {0, *idempotent}, history=history)
 
 
-@dataclass(slots=True)
 class Call:
     """One call on its way through the server, and the context that a handler gets.
 
@@ -93,14 +95,30 @@ class Call:
     server gives the call up: an answer that comes later finds nobody waiting.
     """
 
-    peer: Peer
-    accept: Accept = field(repr=False)
-    principal: Any
-    xid: int
-    target: "Target"
-    message: bytes = field(repr=False)
-    body: int
-    deadline: float
+    __slots__ = ("accept", "body", "deadline", "message", "peer", "principal", "target", "xid")
+
+    def __init__(
+        self,
+        peer: Peer,
+        accept: Accept,
+        principal: Any,
+        xid: int,
+        target: "Target",
+        message: bytes,
+        body: int,
+        deadline: float,
+    ) -> None:
+        self.peer = peer
+        self.accept = accept
+        self.principal = principal
+        self.xid = xid
+        self.target = target
+        self.message = message
+        self.body = body
+        self.deadline = deadline
+
+    def __repr__(self) -> str:
+        return f"Call(peer={self.peer!r}, principal={self.principal!r}, xid={self.xid}, target={self.target!r})"
 
     @property
     def fields(self) -> dict[str, object]:
@@ -114,18 +132,34 @@ class Call:
         }
 
 
-class Target(NamedTuple):
-    """A procedure as it is found by its numbers."""
+class Target:
+    """A procedure as it is found by its numbers; `numbers` are these as they begin a replay key."""
 
-    procedure: Procedure
-    handler: Callable[..., Any]
-    binding: Binding
-    once: bool
-    history: History | None
-    row: int
-    guarded: bool
-    numbers: bytes
-    """Program, version and procedure, as they begin a replay key."""
+    __slots__ = ("binding", "decode", "guarded", "handler", "history", "numbers", "once", "procedure", "row")
+
+    def __init__(
+        self,
+        procedure: Procedure,
+        handler: Callable[..., Any],
+        binding: Binding,
+        once: bool,
+        history: History | None,
+        row: int,
+        guarded: bool,
+        numbers: bytes,
+    ) -> None:
+        self.procedure = procedure
+        self.decode = procedure.decode_args
+        self.handler = handler
+        self.binding = binding
+        self.once = once
+        self.history = history
+        self.row = row
+        self.guarded = guarded
+        self.numbers = numbers
+
+    def __repr__(self) -> str:
+        return f"Target({self.procedure.name})"
 
 
 def called(program: int, version: int, procedure: int) -> bytes:

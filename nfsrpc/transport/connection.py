@@ -4,7 +4,7 @@ import logging
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.rpc.errors import RecordError
@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     import ssl
 
 _log = logging.getLogger(__name__)
-READ = 1 << 18
+_READ: Final = 1 << 18
 """Bytes taken at once at most, into memory that all connections of a loop share; and in one go, at most twice that."""
-_MORE = 1 << 16
+_MORE: Final = 1 << 16
 """A read that brings so much is followed by another: a peer in the middle of 8 KiB writes gets 31 of them into one
 commit, not 7."""
-_COARSE = 1 << 12
+_COARSE: Final = 1 << 12
 """Mean size of parts, from which on it costs less to send them as they are than to join them first."""
-_PARTS = 1024
+_PARTS: Final = 1024
 """Parts that one system call takes (IOV_MAX)."""
+
+
+def shared_memory() -> memoryview:
+    """Memory that the connections of one loop are read into."""
+    return memoryview(bytearray(_READ))
 
 
 class Connection:
@@ -33,7 +38,7 @@ class Connection:
     `calls` are the records that wait for a turn. While there are any, or
     while more than `limits.unsent` bytes of replies wait, nothing is read.
     `expects` is the loop's own note of the readiness it waits for. `memory` is where
-    bytes are read to, READ of them; nothing stays there.
+    bytes are read to (`shared_memory`); nothing stays there.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Connection:
         self.calls: deque[bytes] = deque()
         self.expects = 0
         self._limits = limits
+        self._most_unsent = limits.unsent
         self._memory = memory
         self._stream = server_stream(limits, tls)
         self._out: list[bytes | memoryview] = []
@@ -66,7 +72,7 @@ class Connection:
     @property
     def wants_read(self) -> bool:
         """Whether more bytes may be read now."""
-        return not (self._ended or self.calls or self._unsent > self._limits.unsent)
+        return not (self._ended or self.calls or self._unsent > self._most_unsent)
 
     @property
     def wants_write(self) -> bool:
@@ -81,10 +87,10 @@ class Connection:
     def receive(self) -> None:
         """Read what there is, within bounds, and cut it into `calls`."""
         held = 0
-        while held < READ:
+        while held < _READ:
             size = self._read()
             held += size
-            if size < _MORE or self._ended or self._unsent > self._limits.unsent:
+            if size < _MORE or self._ended or self._unsent > self._most_unsent:
                 return
 
     def _read(self) -> int:
@@ -125,7 +131,9 @@ class Connection:
         out = self._out
         if not out:
             return
-        size = sum(map(len, out))
+        size = 0
+        for part in out:
+            size += len(part)
         try:
             sent = self.sock.sendmsg(out[:_PARTS]) if size >= len(out) * _COARSE else self.sock.send(b"".join(out))
         except BlockingIOError:

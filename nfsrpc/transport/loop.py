@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import selectors
 import socket
 import time
 from collections import Counter, OrderedDict, deque
@@ -16,16 +15,16 @@ from nfsrpc.rpc.later import Later
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import numeric_host
-from .connection import READ, Connection
+from .connection import Connection, shared_memory
 from .datagrams import Datagrams, datagrams
 from .endpoints import Endpoint
+from .readiness import READ, WRITE, Readiness
 from .unix import peer_uid
 
 if TYPE_CHECKING:
     import ssl
 
 _log = logging.getLogger(__name__)
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _SWEEP = 5.0
 """Seconds between two looks for idle connections, at most."""
 _REST = 1.0
@@ -63,9 +62,10 @@ class Loop:
         self._tls = tls
         self._turn = turn
         self._limits = limits
-        self._selector = selectors.DefaultSelector()
+        self._room, self._share = limits.turn_calls, limits.turn_calls_per_peer
+        self._readiness = Readiness()
         self._connections: OrderedDict[Connection, float] = OrderedDict()
-        self._memory = memoryview(bytearray(READ))
+        self._memory = shared_memory()
         self._per_host: Counter[str] = Counter()
         self._ready: dict[Connection, None] = {}
         self._datagrams: list[Datagrams] = []
@@ -79,11 +79,11 @@ class Loop:
         self._calls: list[tuple[bytes, Peer]] = []
         self._belated: deque[tuple[Any, Any, list[bytes] | None]] = deque()
         self._origins: list[tuple[Any, Any]] = []
-        self._selector.register(self._wake_in, _READ, self._woken)
+        self._readiness.register(self._wake_in, READ, self._woken)
         for endpoint in endpoints:
             source = datagrams(endpoint.udp, endpoint.wildcard)
             self._datagrams.append(source)
-            self._selector.register(endpoint.udp, _READ, partial(self._gather_datagrams, source))
+            self._readiness.register(endpoint.udp, READ, partial(self._gather_datagrams, source))
         # Half of a turn at most is for datagrams, so that a flood of them leaves room for connections.
         self._datagram_room = max(1, limits.turn_calls // (2 * len(self._datagrams) or 1))
         self._sweep_pause = min(_SWEEP, limits.idle_seconds / 2, limits.record_seconds / 2, limits.unsent_seconds / 2)
@@ -103,11 +103,11 @@ class Loop:
 
     def attend(self, readable: Any, act: Callable[[], None]) -> None:
         """Call `act` between turns whenever `readable`, which has a descriptor, is readable."""
-        self._selector.register(readable, _READ, lambda _: act())
+        self._readiness.register(readable, READ, lambda _: act())
 
     def disregard(self, readable: Any) -> None:
         """End `attend`."""
-        self._selector.unregister(readable)
+        self._readiness.unregister(readable)
 
     def watch(self, descriptor: int) -> None:
         """Stop when `descriptor` becomes readable: the end of a pipe whose other end a supervisor holds."""
@@ -139,7 +139,7 @@ class Loop:
         finally:
             for connection in list(self._connections):
                 self._close(connection)
-            self._selector.close()
+            self._readiness.close()
             self._wake_in.close()
             self._wake_out.close()
 
@@ -149,19 +149,28 @@ class Loop:
         Connections that were answered together ask again together: a second look, without waiting,
         brings the later ones into the same turn, and so under the same commit.
         """
-        for key, mask in self._selector.select(timeout):
-            key.data(mask)
+        self._look(timeout)
         if self._ready and len(self._connections) > 1:
-            for key, mask in self._selector.select(0):
-                key.data(mask)
+            self._look(0)
         self._run_turn()
+
+    def _look(self, timeout: float) -> None:
+        """Wait for readiness, and deal with it."""
+        ready = self._readiness.wait(timeout)
+        now = time.monotonic()
+        for who, mask in ready:
+            if type(who) is Connection:
+                self._stir(who, mask, now)
+            else:
+                who(mask)
 
     def _run_turn(self) -> None:
         self._gather_records()
         calls, origins = self._calls, self._origins
         if calls:
             self._calls, self._origins = [], []
-            for (sink, origin), reply in zip(origins, self._turn(calls), strict=True):
+            for place, reply in enumerate(self._turn(calls)):
+                sink, origin = origins[place]
                 if type(reply) is Later:
                     reply.then(partial(self._promise_kept, sink, origin))
                 elif reply is not None:
@@ -175,51 +184,52 @@ class Loop:
 
     def _gather_records(self) -> None:
         """Every connection that has calls gets its share of the turn; who got one goes to the end of the queue."""
-        limits, calls = self._limits, self._calls
+        calls, origins = self._calls, self._origins
         for connection in list(self._ready):
-            room = min(limits.turn_calls_per_peer, limits.turn_calls - len(calls), len(connection.calls))
+            waiting, peer, origin = connection.calls, connection.peer, (connection, None)
+            room = min(self._share, self._room - len(calls), len(waiting))
             for _ in range(room):
-                calls.append((connection.calls.popleft(), connection.peer))
-                self._origins.append((connection, None))
+                calls.append((waiting.popleft(), peer))
+                origins.append(origin)
             if room:
                 del self._ready[connection]
                 self._ready[connection] = None
 
-    def _stir(self, connection: Connection, mask: int) -> None:
+    def _stir(self, connection: Connection, mask: int, now: float) -> None:
         """Read from or write to a connection that is ready for it."""
         if connection not in self._connections:  # closed earlier in this very step
             return
-        if mask & _WRITE:
+        if mask & WRITE:
             connection.flush()
-        if mask & _READ:
+        if mask & READ:
             connection.receive()
-        self._connections[connection] = time.monotonic()
+        self._connections[connection] = now
         self._connections.move_to_end(connection)
         self._ready[connection] = None
 
     def _settle(self, connection: Connection) -> None:
         """After a turn: close what is finished, and wait for what each connection needs next."""
-        if not connection.calls:
-            self._ready.pop(connection, None)
+        if not connection.calls and connection in self._ready:
+            del self._ready[connection]
         if connection.finished:
             self._close(connection)
             return
-        wanted = (_READ if connection.wants_read else 0) | (_WRITE if connection.wants_write else 0)
+        wanted = (READ if connection.wants_read else 0) | (WRITE if connection.wants_write else 0)
         if wanted != connection.expects:
             self._expect(connection, wanted)
 
     def _expect(self, connection: Connection, wanted: int) -> None:
         current, connection.expects = connection.expects, wanted
         if not current:
-            self._selector.register(connection.sock, wanted, partial(self._stir, connection))
+            self._readiness.register(connection.sock, wanted, connection)
         elif not wanted:
-            self._selector.unregister(connection.sock)
+            self._readiness.unregister(connection.sock)
         else:
-            self._selector.modify(connection.sock, wanted, partial(self._stir, connection))
+            self._readiness.modify(connection.sock, wanted, connection)
 
     def _listen(self) -> None:
         for listener in self._listeners:
-            self._selector.register(listener, _READ, partial(self._accept, listener))
+            self._readiness.register(listener, READ, partial(self._accept, listener))
 
     def _accept(self, listener: socket.socket, _mask: int) -> None:
         for _ in range(_ACCEPTS):
@@ -242,7 +252,7 @@ class Loop:
         connection = Connection(sock, peer, self._limits, self._memory, self._tls())
         self._connections[connection] = time.monotonic()
         self._per_host[peer.host] += 1
-        self._expect(connection, _READ)
+        self._expect(connection, READ)
 
     def _rest(self, error: OSError) -> None:
         """Out of descriptors: leave new connections in the backlog for a while, not spinning; make room for one."""
@@ -250,7 +260,7 @@ class Loop:
             return
         _log.error("cannot accept a connection: %s; trying again in %g s", error, _REST)
         for listener in self._listeners:
-            self._selector.unregister(listener)
+            self._readiness.unregister(listener)
         self._rest_ends = time.monotonic() + _REST
         if self._connections:
             self._close(next(iter(self._connections)))
@@ -305,7 +315,7 @@ class Loop:
         if self._successor:
             self._leave_the_rest()
         for _ in range(_LOOKS):
-            if not (self._ready or self._selector.select(_LOOK)):
+            if not (self._ready or self._readiness.wait(_LOOK)):
                 break
             self._step(0)
         while self._ready and time.monotonic() < deadline:
@@ -321,10 +331,10 @@ class Loop:
     def _leave_the_rest(self) -> None:
         """Datagrams and connections that the kernel still holds are the successor's."""
         for source in self._datagrams:
-            self._selector.unregister(source.sock)
+            self._readiness.unregister(source.sock)
         if self._rest_ends is None:
             for listener in self._listeners:
-                self._selector.unregister(listener)
+                self._readiness.unregister(listener)
 
     def _part(self, deadline: float) -> None:
         """End every connection so that its peer gets to read all replies before it learns of the end."""

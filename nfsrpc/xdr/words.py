@@ -60,7 +60,7 @@ def decode_quadruples(count: int, data: bytes, pos: int) -> list[Quadruple]:
     return [Quadruple.from_bytes(raw[start : start + 16]) for start in range(0, 16 * count, 16)]
 
 
-def encode_void(value: None, out: list[bytes]) -> None:
+def encode_void(value: object, out: list[bytes]) -> None:
     """Encode nothing (RFC 4506 §4.16); raise XdrEncodeError for anything but None."""
     if value is not None:
         raise XdrEncodeError(f"void has no value, but {type(value).__name__} was given")
@@ -85,7 +85,7 @@ def one_arg(
 ) -> tuple[Callable[[Any, list[bytes]], None], Callable[[bytes, int, Limits], tuple[Any, int]]]:
     """Return encoder and decoder of a one-argument tuple, made of the argument's own."""
 
-    def encode_args(args: tuple[Any], out: list[bytes]) -> None:
+    def encode_args(args: tuple[Any, ...], out: list[bytes]) -> None:
         encode(args[0], out)
 
     def decode_args(data: bytes, pos: int, limits: Limits) -> tuple[tuple[Any], int]:

@@ -192,6 +192,7 @@ def test_at_a_limit(site, owner, status):
 
 
 @pytest.mark.parametrize("kind", ["volume"], indirect=True)
+@pytest.mark.interpreted
 def test_a_log_that_stays_off_the_disk(site, monkeypatch):
     """What changes something fails until the disk is well; then its retransmission gets the first answer."""
     nfs = site.nfs()

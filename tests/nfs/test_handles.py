@@ -110,6 +110,7 @@ def test_mount_gives_the_handle_that_nfs_takes(site):
     assert result.directory == site.root.data
 
 
+@pytest.mark.interpreted  # tuples are made anew where they leave compiled code
 def test_what_is_remembered_of_handles_is_the_same_object_and_bounded(site):
     (export,) = site.exports
     first, second = export.handle(Ufid(1, 1)), export.handle(Ufid(2, 1))

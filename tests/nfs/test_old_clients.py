@@ -2,6 +2,7 @@
 
 import errno
 import stat
+from dataclasses import fields
 
 import pytest
 from nfs2_calls import NEVER, UNSET, create, getattr_, lookup, made, mkdir, names, read, sattr, setattr_, where, write
@@ -19,7 +20,7 @@ GIB = 1 << 30
 
 
 def fattr(**known):
-    found = dict.fromkeys(Attributes.__slots__, 0) | {"mode": stat.S_IFREG, "inode": 5} | known
+    found = dict.fromkeys((field.name for field in fields(Attributes)), 0) | {"mode": stat.S_IFREG, "inode": 5} | known
     return decode(v2.decode_fattr, fattr_of(Attributes(**found), 7))
 
 

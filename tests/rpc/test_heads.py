@@ -108,6 +108,7 @@ def test_several_are_known_at_a_time():
     assert watched.asked == 3
 
 
+@pytest.mark.interpreted
 def test_so_many_are_known_and_no_more(monkeypatch):
     monkeypatch.setattr(dispatch, "_HEADS", 4)
     watched = Watched(SysAuthenticator(), lasting=True)
