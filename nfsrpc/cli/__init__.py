@@ -1,5 +1,6 @@
 """The `nfsrpc` command: one module per subcommand, imported when it is asked for."""
 
+import difflib
 import os
 import sys
 from importlib import import_module
@@ -9,6 +10,7 @@ import click
 
 from nfsrpc import __version__
 
+from .errors import in_one_line
 from .logs import set_up
 
 _COMMANDS = {
@@ -69,6 +71,28 @@ class _LazyGroup(click.Group):
             except OSError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the options in front of the subcommand."""
+        with in_one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        with in_one_line():
+            return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; who has mistyped it is told what is like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as wrong:
+            close = difflib.get_close_matches(args[0], _COMMANDS)
+            raise click.UsageError(
+                f"No such command {args[0]!r}." + (f" Did you mean {' or '.join(close)}?" if close else ""), ctx
+            ) from wrong
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -83,7 +107,7 @@ class _LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("nfsrpc", cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="nfsrpc")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for every refused message.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,

@@ -1,8 +1,10 @@
-"""How a command fails: one line that says where, why and what to do, and exit status 1."""
+"""How a command fails: one line that says where, why and what to do, and exit status 1; 2 if it was typed wrong."""
 
+import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import IO, Any
 
 import click
@@ -18,6 +20,29 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line; whatever a server has put into it cannot reach the terminal as a control character."""
         click.echo(f"nfsrpc: {printable(self.format_message())}", file=sys.stderr if file is None else file)
+
+
+class Misuse(Failure):
+    """The command line was wrong. Exit status 2."""
+
+    exit_code = 2
+
+    def __init__(self, wrong: click.UsageError) -> None:
+        path = "nfsrpc" if wrong.ctx is None else wrong.ctx.command_path
+        where = path.removeprefix("nfsrpc").strip()
+        said = wrong.format_message().rstrip(".")
+        super().__init__(f"{where}{': ' if where else ''}{said} (see `{path} --help`)")
+
+
+@contextlib.contextmanager
+def in_one_line() -> Iterator[None]:
+    """Turn what click says in four lines into a `Misuse`. A command without arguments still shows its help."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as wrong:
+        raise Misuse(wrong) from wrong
 
 
 def printable(text: str) -> str:

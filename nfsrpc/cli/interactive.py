@@ -14,7 +14,7 @@ import click
 
 from nfsrpc.client.copying import RemoteEnd
 
-from .errors import Failure, printable, printable_name
+from .errors import Failure, in_one_line, printable, printable_name
 from .places import Mounts, is_url
 from .remote import failing_at
 
@@ -115,7 +115,8 @@ class Interactive:
             raise Failure(f"{name}: no such command; `help` lists them")
         command: click.Command = getattr(import_module(f"nfsrpc.cli.{name}"), name)
         arguments = self._arguments(name, words)
-        command.main(arguments, prog_name=name, standalone_mode=False, obj=self._shared)
+        with in_one_line():
+            command.main(arguments, prog_name=name, standalone_mode=False, obj=self._shared)
         return 0
 
     # --- names

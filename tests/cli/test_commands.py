@@ -201,7 +201,16 @@ def test_find_for_xargs(run: Callable[..., Result], nfs_url: str, m: Mount) -> N
 def test_wrong_command_lines(run: Callable[..., Result], words: list[str]) -> None:
     result = run(*words)
     assert result.exit_code == 2
-    assert "Error: " in result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"nfsrpc: {words[0]}: ")
+    assert line.endswith(f"(see `nfsrpc {words[0]} --help`)")
+
+
+def test_a_mistyped_command(run: Callable[..., Result]) -> None:
+    result = run("lss", "nfs://x/y")
+    assert (result.exit_code, result.stderr) == (
+        2, "nfsrpc: No such command 'lss'. Did you mean ls? (see `nfsrpc --help`)\n"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

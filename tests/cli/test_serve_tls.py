@@ -135,7 +135,7 @@ def test_mistakes(tmp_path: Path, keys: Path) -> None:
 
     certificate, key, text = keys / "server.pem", keys / "server.key", keys / "server.ext"
     for options in (("--tls", "required"), ("--tls-key", key), ("--tls-ca", certificate)):
-        assert refused(*options) == (2, f"Error: {options[0]} needs --tls-cert")
+        assert refused(*options) == (2, f"nfsrpc: serve: {options[0]} needs --tls-cert (see `nfsrpc serve --help`)")
     assert refused("--tls-cert", tmp_path / "none")[0] == 2
     code, line = refused("--tls-cert", certificate, "--tls-key", keys / "client.key")
     files = f"{certificate}, {keys / 'client.key'}"

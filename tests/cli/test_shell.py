@@ -62,7 +62,7 @@ def test_errors_are_told_and_the_next_line_runs(run: Callable[..., Result], nfs_
     result = run("shell", nfs_url, input=b"cd nowhere\nblah\ncat none\nls 'open\nls --blah\ncat one.c\n")
     assert result.exit_code == 1
     assert result.stdout == "1"
-    assert len([line for line in result.stderr.splitlines() if line.startswith(("nfsrpc: ", "Error: "))]) == 5
+    assert len([line for line in result.stderr.splitlines() if line.startswith("nfsrpc: ")]) == 5
 
 
 def test_commands_on_the_command_line(run: Callable[..., Result], nfs_url: str, m: Mount) -> None:
