@@ -1,6 +1,8 @@
 """The core on an asyncio client: the twin of `blocking_wire`. Everything runs in the event loop's thread."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -76,6 +78,7 @@ class AsyncWire:
 
     def drop(self, flight: Flight[Any]) -> None:
         """Nobody waits for it any more."""
+        flight.dropped = True
         flight.call.cancel()
 
     async def run(self, work: Coroutine[Step, Any, T]) -> T:
@@ -96,7 +99,13 @@ class AsyncWire:
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Flight):
             # Others may wait for the same flight: whoever is cancelled leaves it alone.
-            return await asyncio.shield(step.call)
+            try:
+                return await asyncio.shield(step.call)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not step.dropped or (task is not None and task.cancelling()):
+                    raise
+                raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED)) from None
         return await self._loop.run_in_executor(None, self._site.mount_again)
 
 

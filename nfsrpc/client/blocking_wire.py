@@ -80,6 +80,7 @@ class BlockingWire:
 
     def drop(self, flight: Flight[Any]) -> None:
         """Nobody waits for it any more."""
+        flight.dropped = True
         self._client.cancel(flight.call)
 
     def run(self, work: Coroutine[Step, Any, T]) -> T:

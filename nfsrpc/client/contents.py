@@ -177,6 +177,8 @@ class Contents:
             try:
                 data, encoded = await self._complete(number, flight)
             except OSError as stale:
+                if flight.dropped:
+                    continue  # another one has written there meanwhile
                 self._reading.pop(number, None)
                 if stale.errno != errno.ESTALE or recovered:
                     raise

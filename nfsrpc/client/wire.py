@@ -19,13 +19,17 @@ WINDOW = 128
 
 
 class Flight(Generic[T]):
-    """A request that has been sent; awaited, its result or its `OSError`. `call` is the driver's own."""
+    """A request that has been sent; awaited, its result or its `OSError`. `call` is the driver's own.
 
-    __slots__ = ("call", "request")
+    `dropped`: somebody has given it up, and whoever still waits for it gets an `OSError` that means nothing.
+    """
+
+    __slots__ = ("call", "dropped", "request")
 
     def __init__(self, request: Request[T], call: Any) -> None:
         self.request = request
         self.call = call
+        self.dropped = False
 
     def __await__(self) -> Generator["Flight[T]", T, T]:
         return (yield self)

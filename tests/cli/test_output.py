@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def test_a_terminal_gets_a_table_without_markup_of_the_server_s(served: Served) 
 
 
 def test_a_terminal_gets_a_progress_bar_and_standard_output_stays_clean(served: Served) -> None:
-    data = os.urandom(100_000)
+    data = os.urandom(2_000_000)
     url = served.url("/progress", uid=0)
     subprocess.run([sys.executable, "-m", "nfsrpc", "put", "-", url], input=data, check=True, timeout=60)
     with terminal() as (ours, theirs):
@@ -67,4 +68,6 @@ def test_a_terminal_gets_a_progress_bar_and_standard_output_stays_clean(served: 
             assert process.stdout.read() == data
             text = shown(ours)
     assert "progress" in text
-    assert "100.0/100.0 kB" in text
+    assert "2.0/2.0 MB" in text
+    assert re.search(r"[\d.]+ [kMG]?B/s", text)
+    assert re.search(r"\d:\d\d:\d\d", text)  # time left

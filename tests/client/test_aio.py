@@ -157,6 +157,19 @@ def test_a_cancelled_task_leaves_the_others_alone(run: Callable[[Work], None]) -
     run(work)
 
 
+def test_a_reader_is_not_cancelled_by_a_writer_of_the_same_page(run: Callable[[Work], None]) -> None:
+    async def work(m: AsyncMount) -> None:
+        await m.write_bytes("f", bytes(100))
+        async with await m.open("f", "r+b", 0) as file:
+            reader = asyncio.create_task(file.pread(10, 0))
+            await asyncio.sleep(0)
+            await file.pwrite(b"x" * 10, 0)
+            await file.fsync()
+            assert await reader == b"x" * 10
+
+    run(work)
+
+
 def test_a_mount_whose_server_is_silent_can_be_abandoned(tmp_path: Path) -> None:
     async def work(server: Served) -> None:
         m = await aio.mount(server.url())

@@ -7,8 +7,11 @@ import errno
 import io
 import itertools
 import os
+import random
 import stat
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -406,6 +409,24 @@ def test_a_reply_that_is_taken_late_does_not_end_the_file_early(nfs_url: str) ->
             assert file.pread(10, 30_000) == b"x" * 10
 
 
+def test_a_read_that_a_writer_of_the_same_page_gives_up_is_made_again(nfs_url: str) -> None:
+    with mount(nfs_url) as m:
+        m.write_bytes("f", bytes(100))
+        with m.open("f", "r+b", 0) as file:
+            found = bytearray(10)
+            reader = file._files.read_into(file._opened, memoryview(found), 0)
+            flight = reader.send(None)
+            file.pwrite(b"x" * 10, 0)
+            file.fsync()
+            with pytest.raises(OSError) as given_up:
+                m.wire.perform(flight)
+            with contextlib.suppress(StopIteration):
+                step = reader.throw(given_up.value)
+                while True:
+                    step = reader.send(m.wire.perform(step))
+            assert found == b"x" * 10
+
+
 def asked(m: Mount, work: Callable[[], Any]) -> list[int]:
     """The procedures that `work` calls."""
     numbers: list[int] = []
@@ -447,3 +468,33 @@ def test_whoever_passes_through_a_large_file_leaves_the_cache_to_others(served: 
             assert cache.held < 1 << 16
         m.remove("large")
         m.remove("small")
+
+
+def test_any_number_of_threads_may_use_a_mount_and_a_file(m: Mount) -> None:
+    """Each thread has a directory and a part of a shared file of its own; all list, look and remove at once."""
+    part, threads, rounds = 30_000, 12, 6
+    m.write_bytes("shared", bytes(part * threads))
+    begin = threading.Barrier(threads)
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        begin.wait(60)
+        for turn in range(rounds):
+            mine = f"d{number}/{turn}"
+            m.makedirs(mine)
+            data = chance.randbytes(chance.randrange(1, 40_000))
+            m.write_bytes(f"{mine}/f", data)
+            shared.pwrite(bytes([number * rounds + turn]) * part, number * part)
+            assert shared.pread(part, number * part) == bytes([number * rounds + turn]) * part
+            m.rename(f"{mine}/f", f"{mine}/g")
+            assert (m.listdir(mine), m.read_bytes(f"{mine}/g"), m.exists(f"{mine}/f")) == (["g"], data, False)
+            assert m.stat("shared").st_size == part * threads
+            assert f"d{number}" in m.listdir()
+            if turn % 2:
+                m.rmtree(mine)
+
+    with m.open("shared", "r+b", 0) as shared, ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+    last = b"".join(bytes([number * rounds + rounds - 1]) * part for number in range(threads))
+    assert m.read_bytes("shared") == last
+    assert {path for path, directories, _ in m.walk("d3") if not directories} == {f"d3/{turn}" for turn in (0, 2, 4)}
