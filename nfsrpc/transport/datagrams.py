@@ -30,14 +30,29 @@ _IN_PKTINFO = Struct("=I4s4s")
 _ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(_IN_PKTINFO.size)
 """An in6_pktinfo and an in_pktinfo."""
 
+# Linux udp(7), since 4.18.
+_SOL_UDP, _UDP_SEGMENT = 17, 103
+_SEGMENT_SIZE = Struct("=H")
+_SEGMENTS = 64
+"""Segments that every such kernel takes at once."""
+_TOGETHER = 65507
+"""Bytes that leave at once: they are one datagram over IPv4 until the kernel cuts it."""
+
 
 class Datagrams:
-    """One UDP socket bound to one address. An origin is what `reply` needs to answer a datagram."""
+    """One UDP socket bound to one address. An origin is what `reply` needs to answer a datagram.
+
+    What goes to one origin in one turn leaves in one system call where the kernel can cut it into datagrams.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._netid = "udp6" if sock.family == socket.AF_INET6 else "udp"
         self._peers: dict[Any, Peer] = {}
+        self._replies: list[tuple[Any, bytes]] = []
+        self._segments = _can_segment(sock)
+        # The longest segment for origins to which the kernel refused to cut: it does not fragment segments.
+        self._longest: dict[Any, int] = {}
         # Memory for the longest datagram, cut to size afterwards, costs less than a copy of even the shortest.
         self._take: Callable[[], tuple[bytes, Any]] = partial(sock.recvfrom, MAX_DATAGRAM)
 
@@ -55,21 +70,68 @@ class Datagrams:
             _log.debug("receiving on UDP: %s", error)
 
     def reply(self, origin: Any, parts: list[bytes]) -> None:
-        """Send one reply. A peer that cannot take it now will ask again: nothing is queued."""
+        """Queue one reply until `flush`."""
+        self._replies.append((origin, b"".join(parts)))
+
+    def flush(self) -> None:
+        """Send what is queued. A peer that cannot take it now will ask again: nothing stays in the queue."""
+        replies = self._replies
+        if not replies:
+            return
+        self._replies = []
+        if len(replies) == 1 or not self._segments:
+            for origin, message in replies:
+                self._send_alone(message, origin)
+            return
+        by_origin: dict[Any, list[bytes]] = {}
+        for origin, message in replies:
+            messages = by_origin.get(origin)
+            if messages is None:
+                by_origin[origin] = [message]
+            else:
+                messages.append(message)
+        for origin, messages in by_origin.items():
+            if len(messages) == 1:
+                self._send_alone(messages[0], origin)
+            else:
+                self._send_several(messages, origin)
+
+    def _send_several(self, messages: list[bytes], origin: Any) -> None:
+        for burst in bursts(messages, self._longest.get(origin, _TOGETHER)):
+            if len(burst) > 1 and self._send_together(burst, origin):
+                continue
+            for message in burst:
+                self._send_alone(message, origin)
+
+    def _send_together(self, burst: list[bytes], origin: Any) -> bool:
+        """Whether the kernel took them all; otherwise it took none."""
+        size = len(burst[0])
         try:
-            self._send(parts, origin)
+            self._send(burst, origin, [(_SOL_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(size))])
+        except OSError as error:
+            # EINVAL and EMSGSIZE: longer than the way's MTU. EIO: the device leaves checksums to us.
+            if error.errno in (errno.EINVAL, errno.EMSGSIZE, errno.EIO):
+                if len(self._longest) >= _PEERS:
+                    self._longest.clear()
+                self._longest[origin] = 0 if error.errno == errno.EIO else size - 1
+            return False
+        return True
+
+    def _send_alone(self, message: bytes, origin: Any) -> None:
+        try:
+            self._send([message], origin, [])
         except OSError as error:
             if error.errno == errno.EMSGSIZE:
-                self._too_long(origin, parts)
+                self._too_long(origin, message)
             else:
                 _log.debug("replying to %s: %s", self._peer(origin), error)
 
-    def _too_long(self, origin: Any, parts: list[bytes]) -> None:
+    def _too_long(self, origin: Any, message: bytes) -> None:
         """A result that no datagram can hold is the server's failure, and the caller is told so at once."""
-        xid, peer, size = int.from_bytes(parts[0][:4]), self._peer(origin), sum(map(len, parts))
+        xid, peer, size = int.from_bytes(message[:4]), self._peer(origin), len(message)
         fields = call_fields(xid, peer)
         _log.warning("xid %#010x of %s: a reply of %d bytes fits no datagram: use TCP", xid, peer, size, extra=fields)
-        self._send([accepted(xid, accept_stat.SYSTEM_ERR)], origin)
+        self._send_alone(accepted(xid, accept_stat.SYSTEM_ERR), origin)
 
     def _peer(self, origin: Any) -> Peer:
         if len(self._peers) >= _PEERS:
@@ -81,8 +143,11 @@ class Datagrams:
     def _address(self, origin: Any) -> tuple[Any, ...]:
         return tuple(origin)
 
-    def _send(self, parts: list[bytes], origin: Any) -> None:
-        self.sock.sendto(b"".join(parts), origin)
+    def _send(self, messages: list[bytes], origin: Any, how: list[tuple[int, int, bytes]]) -> None:
+        if how:
+            self.sock.sendmsg(messages, how, 0, origin)
+        else:
+            self.sock.sendto(messages[0], origin)
 
 
 class WildcardDatagrams(Datagrams):
@@ -113,9 +178,42 @@ class WildcardDatagrams(Datagrams):
     def _address(self, origin: Any) -> tuple[Any, ...]:
         return tuple(origin[0])
 
-    def _send(self, parts: list[bytes], origin: Any) -> None:
+    def _send(self, messages: list[bytes], origin: Any, how: list[tuple[int, int, bytes]]) -> None:
         address, local = origin
-        self.sock.sendmsg(parts, [local] if local else [], 0, address)
+        self.sock.sendmsg(messages, [local, *how] if local else how, 0, address)
+
+
+def bursts(messages: list[bytes], longest: int) -> list[list[bytes]]:
+    """`messages` in their order, cut into what can leave at once: equals, of which the last may be shorter.
+
+    Longer ones than `longest` bytes are alone.
+    """
+    cut: list[list[bytes]] = []
+    burst: list[bytes] = []
+    segment = room = 0
+    for message in messages:
+        size = len(message)
+        if 0 < size <= segment and size <= room and len(burst) < _SEGMENTS:
+            burst.append(message)
+            room -= size
+            if size < segment:
+                segment = 0
+        else:
+            burst = [message]
+            cut.append(burst)
+            segment, room = size if size <= longest else 0, _TOGETHER - size
+    return cut
+
+
+def _can_segment(sock: socket.socket) -> bool:
+    """Asked for, not tried: an older kernel would send them all as one datagram."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.getsockopt(_SOL_UDP, _UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
 
 
 def datagrams(sock: socket.socket, wildcard: bool) -> Datagrams:
