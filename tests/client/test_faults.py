@@ -23,6 +23,7 @@ from nfsrpc.testing.served import Served
 
 MIB = 1 << 20
 DATAGRAMS = Faults(drop=0.01, duplicate=0.02, reorder=0.02, delay=0.01, pause=0.01)
+EXPECTED = {"udp": ("drop", "duplicate", "reorder"), "tcp": ("split", "delay")}
 STREAMS = Faults(split=0.02, delay=0.01, cut=0.002, pause=0.005)
 
 
@@ -66,6 +67,9 @@ def test_transfers_through_a_bad_network_and_restarts_arrive_whole(
                     if not block:
                         break
                     received.update(block)
+        for way in ("up", "down"):
+            struck = link.counts(way)
+            assert all(struck[fault] for fault in EXPECTED[proto]), struck
     assert received.digest() == sent.digest()
     direct = hashlib.sha256()
     with mount(own.url(uid=0, gid=0)) as m, m.open("f", "rb") as file:
