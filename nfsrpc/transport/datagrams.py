@@ -15,6 +15,7 @@ from nfsrpc.rpc.logs import call_fields
 from nfsrpc.rpc.message import accepted
 
 from .address import numeric_host
+from .segments import TOGETHER, bursts, can_segment, cut_every, longest_after
 
 _log = logging.getLogger(__name__)
 
@@ -30,14 +31,6 @@ _IN_PKTINFO = Struct("=I4s4s")
 _ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(_IN_PKTINFO.size)
 """An in6_pktinfo and an in_pktinfo."""
 
-# Linux udp(7), since 4.18.
-_SOL_UDP, _UDP_SEGMENT = 17, 103
-_SEGMENT_SIZE = Struct("=H")
-_SEGMENTS = 64
-"""Segments that every such kernel takes at once."""
-_TOGETHER = 65507
-"""Bytes that leave at once: they are one datagram over IPv4 until the kernel cuts it."""
-
 
 class Datagrams:
     """One UDP socket bound to one address. An origin is what `reply` needs to answer a datagram.
@@ -50,7 +43,7 @@ class Datagrams:
         self._netid = "udp6" if sock.family == socket.AF_INET6 else "udp"
         self._peers: dict[Any, Peer] = {}
         self._replies: list[tuple[Any, bytes]] = []
-        self._segments = _can_segment(sock)
+        self._segments = can_segment(sock)
         # The longest segment for origins to which the kernel refused to cut: it does not fragment segments.
         self._longest: dict[Any, int] = {}
         # Memory for the longest datagram, cut to size afterwards, costs less than a copy of even the shortest.
@@ -97,7 +90,7 @@ class Datagrams:
                 self._send_several(messages, origin)
 
     def _send_several(self, messages: list[bytes], origin: Any) -> None:
-        for burst in bursts(messages, self._longest.get(origin, _TOGETHER)):
+        for burst in bursts(messages, self._longest.get(origin, TOGETHER)):
             if len(burst) > 1 and self._send_together(burst, origin):
                 continue
             for message in burst:
@@ -107,13 +100,13 @@ class Datagrams:
         """Whether the kernel took them all; otherwise it took none."""
         size = len(burst[0])
         try:
-            self._send(burst, origin, [(_SOL_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(size))])
+            self._send(burst, origin, [cut_every(size)])
         except OSError as error:
-            # EINVAL and EMSGSIZE: longer than the way's MTU. EIO: the device leaves checksums to us.
-            if error.errno in (errno.EINVAL, errno.EMSGSIZE, errno.EIO):
+            longest = longest_after(error, size)
+            if longest is not None:
                 if len(self._longest) >= _PEERS:
                     self._longest.clear()
-                self._longest[origin] = 0 if error.errno == errno.EIO else size - 1
+                self._longest[origin] = longest
             return False
         return True
 
@@ -181,39 +174,6 @@ class WildcardDatagrams(Datagrams):
     def _send(self, messages: list[bytes], origin: Any, how: list[tuple[int, int, bytes]]) -> None:
         address, local = origin
         self.sock.sendmsg(messages, [local, *how] if local else how, 0, address)
-
-
-def bursts(messages: list[bytes], longest: int) -> list[list[bytes]]:
-    """`messages` in their order, cut into what can leave at once: equals, of which the last may be shorter.
-
-    Longer ones than `longest` bytes are alone.
-    """
-    cut: list[list[bytes]] = []
-    burst: list[bytes] = []
-    segment = room = 0
-    for message in messages:
-        size = len(message)
-        if 0 < size <= segment and size <= room and len(burst) < _SEGMENTS:
-            burst.append(message)
-            room -= size
-            if size < segment:
-                segment = 0
-        else:
-            burst = [message]
-            cut.append(burst)
-            segment, room = size if size <= longest else 0, _TOGETHER - size
-    return cut
-
-
-def _can_segment(sock: socket.socket) -> bool:
-    """Asked for, not tried: an older kernel would send them all as one datagram."""
-    if sys.platform != "linux":
-        return False
-    try:
-        sock.getsockopt(_SOL_UDP, _UDP_SEGMENT)
-    except OSError:
-        return False
-    return True
 
 
 def datagrams(sock: socket.socket, wildcard: bool) -> Datagrams:

@@ -15,9 +15,10 @@ import pytest
 from datagram_exchange import exchange
 from in_threads import looping
 
-from nfsrpc.transport.datagrams import bursts, datagrams
+from nfsrpc.transport.datagrams import datagrams
 from nfsrpc.transport.endpoints import bind
 from nfsrpc.transport.loop import Loop
+from nfsrpc.transport.segments import bursts
 
 EXCHANGE = datagram_exchange.__file__
 XID = b"\1\2\3\4"
