@@ -304,6 +304,8 @@ def binding(exports: Exports) -> Binding:
     """
 
     def work(message: bytes, body: int) -> Work | None:
+        if len(message) < body + SIZE:  # NULL, or nothing that could be decoded: not worth an exception
+            return None
         try:
             export, _ = exports.open(message[body : body + SIZE])
         except OSError:
