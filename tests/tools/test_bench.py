@@ -99,3 +99,32 @@ def test_copies_of_a_small_tree(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [["put", "-r"], ["get", "-r"]]
+
+
+def test_the_compiled_server_is_a_peer_of_its_own(cache, tmp_path, monkeypatch):
+    """It is run by the interpreter that the variable names, whichever that is."""
+    monkeypatch.setenv("NFSRPC_BENCH_COMPILED", sys.executable)
+    done = bench(
+        "--peers", "nfsrpc,compiled", "--workers", "1", "--operations", "GETATTR", "--transports", "udp",
+        "--seconds", "0.3", "--directory", str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["servers"] == ["nfsrpc x1", "compiled x1"]
+    assert [line["server"] for line in figures["results"]] == figures["servers"]
+    assert all(line["summary"]["rate"] > 0 for line in figures["results"])
+
+
+def test_what_could_not_be_compiled_is_told_and_the_others_are_measured(cache, monkeypatch):
+    monkeypatch.delenv("NFSRPC_BENCH_COMPILED", raising=False)
+    done = bench("--peers", "compiled,limit", "--operations", "GETATTR", "--transports", "udp", "--seconds", "0.3")
+    assert done.returncode == 0, done.stderr
+    assert "without nfsrpc compiled" in done.stderr
+    assert json.loads(done.stdout)["servers"] == ["limit"]
+
+
+def test_compiled_goes_before_what_has_one_kind_alone():
+    command = [str(BENCH.parent / "bench"), "--compiled", "page"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "--compiled goes before auth, client, copy, growth, memory or start" in done.stderr

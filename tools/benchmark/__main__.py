@@ -12,6 +12,7 @@
     tools/bench auth                             what each flavour of authentication costs
     tools/bench client                           the client library beside a C program
     tools/bench copy                             a tree of small files, beside a client that makes call after call
+    tools/bench --compiled copy                  the same of the compiled package; so with auth, client, growth, ...
 
 A load generator in C keeps --connections x --window calls in flight (a closed
 loop). Then, with --half, it sends half as many calls a second as that server could answer,
@@ -21,6 +22,7 @@ take turns (A B C, A B C, ...) for --rounds rounds, so that a slow minute of the
 machine hits all of them. Shown are medians. SFS is the mix of SPEC SFS 2.0 for version 2; SEQREAD
 reads a large file from one end to the other, 8 calls in flight on one connection, TCP only.
 
+"compiled" is nfsrpc made C by mypyc (NFSRPC_COMPILE=1), in the same run.
 nfsrpc is spoken to in NFSv2, nfs-ganesha in NFSv3 (it has no v2) with FILE_SYNC writes, its VFS back end on
 the same file system. WRITE and CREATE of nfsrpc are durable before the reply;
 nfs-ganesha syncs each WRITE, but answers CREATE without any sync (strace). So
@@ -57,7 +59,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 IN_NAMESPACE = "NFSRPC_BENCH_NAMESPACE"
-PEERS = ("nfsrpc", "ganesha", "rpcgen", "shenaniganfs", "filesystem", "limit")
+PEERS = ("nfsrpc", "compiled", "ganesha", "rpcgen", "shenaniganfs", "filesystem", "limit")
 SUBCOMMANDS = {
     "auth": "authentication", "client": "client", "copy": "copying", "growth": "growth", "memory": "memory",
     "page": "page", "recorded": "recorded", "start": "start",
@@ -74,7 +76,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--operations", default=",".join(measure.OPERATIONS), help="(default: %(default)s)")
     add("--transports", default="udp,tcp", help="(default: %(default)s)")
-    add("--workers", default="1,2", help="worker processes of nfsrpc, one server each (default: %(default)s)")
+    add("--workers", default="1,2", help="worker processes of ours, one server each (default: %(default)s)")
     add("--connections", type=int, default=4, help="(default: %(default)s)")
     add("--window", type=int, default=4, help="calls in flight per connection (default: %(default)s)")
     add("--rounds", type=int, default=5, help="measurements per line and server (default: %(default)s)")
@@ -161,6 +163,8 @@ def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitSt
     running = []
     if "nfsrpc" in o.peers:
         running += [stack.enter_context(peers.nfsrpc(directory, workers)) for workers in o.workers]
+    if "compiled" in o.peers:
+        running += [stack.enter_context(peers.compiled(directory, workers)) for workers in o.workers]
     if "ganesha" in o.peers:
         running += stack.enter_context(ganesha.running(directory))
     if "rpcgen" in o.peers:
@@ -176,7 +180,10 @@ def start_peers(o: argparse.Namespace, directory: Path, stack: contextlib.ExitSt
 
 def leave_out(o: argparse.Namespace) -> list[str]:
     """Takes those peers away that cannot run here; why."""
-    checks = {"ganesha": ganesha.missing, "rpcgen": others.rpcgen_missing, "shenaniganfs": others.shenanigan_missing}
+    checks = {
+        "compiled": peers.compiled_missing, "ganesha": ganesha.missing, "rpcgen": others.rpcgen_missing,
+        "shenaniganfs": others.shenanigan_missing,
+    }  # fmt: skip
     told = {peer: why() for peer, why in checks.items() if peer in o.peers}
     o.peers = [peer for peer in o.peers if not told.get(peer)]
     return [why for why in told.values() if why]

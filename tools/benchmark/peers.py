@@ -17,6 +17,8 @@ import measure
 
 BLOCK = 8192  # bytes
 START_LIMIT = 30.0  # seconds
+COMPILED = "NFSRPC_BENCH_COMPILED"
+"""The variable with the interpreter that has the package compiled; tools/bench sets it."""
 
 
 @dataclass(eq=False)
@@ -104,13 +106,27 @@ def nfsrpc(directory: Path, workers: int) -> contextlib.AbstractContextManager[P
     return serving([make_volume(directory / f"nfsrpc-{workers}")], workers)
 
 
+def compiled_missing() -> str:
+    """Why our server cannot be measured compiled; "" where it can."""
+    return "" if os.environ.get(COMPILED) else "without nfsrpc compiled: tools/bench could not compile it"
+
+
+def compiled(directory: Path, workers: int) -> contextlib.AbstractContextManager[Peer]:
+    """Our server with the package compiled, on a volume of its own."""
+    # -P: the checkout's own nfsrpc, in the current directory, must not come first.
+    python = (os.environ[COMPILED], "-P")
+    return serving([make_volume(directory / f"compiled-{workers}")], workers, "compiled", python)
+
+
 @contextlib.contextmanager
-def serving(volumes: list[Path], workers: int) -> Iterator[Peer]:
-    """Our server on these volumes; the load goes to the last one."""
+def serving(
+    volumes: list[Path], workers: int, name: str = "nfsrpc", python: tuple[str, ...] = (sys.executable,)
+) -> Iterator[Peer]:
+    """Our server on these volumes, run by the command `python`; the load goes to the last one."""
     last = volumes[-1]
     ready, log = last.with_suffix(".ready"), last.with_suffix(".log")
     command = [
-        sys.executable, "-m", "nfsrpc", "serve", *map(str, volumes), "--port", "0", "--no-portmap",
+        *python, "-m", "nfsrpc", "serve", *map(str, volumes), "--port", "0", "--no-portmap",
         "--workers", str(workers), "--ready-file", str(ready),
     ]  # fmt: skip
     with log.open("wb") as out:
@@ -118,7 +134,7 @@ def serving(volumes: list[Path], workers: int) -> Iterator[Peer]:
     try:
         wait_until(ready.exists, process, log)
         port = int(ready.read_text().split()[0])
-        yield Peer(f"nfsrpc x{workers}", 2, port, port, str(last), [process.pid, *descendants(process.pid)])
+        yield Peer(f"{name} x{workers}", 2, port, port, str(last), [process.pid, *descendants(process.pid)])
     finally:
         stop(process)
 
