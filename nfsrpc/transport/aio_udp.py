@@ -16,7 +16,6 @@ from .address import SocketAddress, open_socket, resolve
 from .aio import AsyncClient
 from .client import CALL_TIMEOUT
 from .client_udp import MAX_DATAGRAM, MessageTooLong, window_of
-from .segments import TOGETHER, bursts, can_segment, cut_every, longest_after
 
 _RECEIVE_BUFFER = 1 << 20
 _BATCH = 64
@@ -38,8 +37,6 @@ class AsyncUdpClient(AsyncClient):
         super().__init__(host, table, credential, timeout)
         self._to = to
         self._sock = sock
-        self._unsent: list[PendingCall] = []
-        self._longest = TOGETHER if can_segment(sock) else 0
         table.window = window_of(sock)
         self._loop.add_reader(sock, self._readable)
 
@@ -49,41 +46,6 @@ class AsyncUdpClient(AsyncClient):
         return str(self._to)
 
     def _send(self, call: PendingCall) -> None:
-        if not self._unsent:
-            # Calls of one round of the event loop leave together.
-            self._loop.call_soon(self._flush)
-        self._unsent.append(call)
-
-    def _flush(self) -> None:
-        calls, self._unsent = self._unsent, []
-        if len(calls) == 1 or not self._longest:
-            for call in calls:
-                self._send_alone(call)
-            return
-        at = 0
-        for burst in bursts([call.message for call in calls], self._longest):
-            if len(burst) == 1 or not self._send_together(burst):
-                for call in calls[at : at + len(burst)]:
-                    self._send_alone(call)
-            at += len(burst)
-
-    def _send_together(self, burst: list[bytes]) -> bool:
-        """Whether the kernel took them all; otherwise it took none."""
-        size = len(burst[0])
-        try:
-            self._sock.sendmsg(burst, [cut_every(size)])
-        except BlockingIOError:
-            return False
-        except OSError as trouble:
-            longest = longest_after(trouble, size)
-            if longest is None:
-                self._table.note(f"{self._to}: {trouble.strerror}")
-            else:
-                self._longest = longest
-            return False
-        return True
-
-    def _send_alone(self, call: PendingCall) -> None:
         try:
             self._sock.send(call.message)
         except BlockingIOError:
@@ -112,7 +74,6 @@ class AsyncUdpClient(AsyncClient):
         """Nothing to do, either."""
 
     async def _shut(self) -> None:
-        self._flush()
         self._loop.remove_reader(self._sock)
         self._sock.close()
 

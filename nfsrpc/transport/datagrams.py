@@ -15,7 +15,6 @@ from nfsrpc.rpc.logs import call_fields
 from nfsrpc.rpc.message import accepted
 
 from .address import numeric_host
-from .segments import TOGETHER, bursts, can_segment, cut_every, longest_after
 
 _log = logging.getLogger(__name__)
 
@@ -33,19 +32,12 @@ _ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(_IN_PKTINFO.size)
 
 
 class Datagrams:
-    """One UDP socket bound to one address. An origin is what `reply` needs to answer a datagram.
-
-    What goes to one origin in one turn leaves in one system call where the kernel can cut it into datagrams.
-    """
+    """One UDP socket bound to one address. An origin is what `reply` needs to answer a datagram."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._netid = "udp6" if sock.family == socket.AF_INET6 else "udp"
         self._peers: dict[Any, Peer] = {}
-        self._replies: list[tuple[Any, bytes]] = []
-        self._segments = can_segment(sock)
-        # The longest segment for origins to which the kernel refused to cut: it does not fragment segments.
-        self._longest: dict[Any, int] = {}
         # Memory for the longest datagram, cut to size afterwards, costs less than a copy of even the shortest.
         self._take: Callable[[], tuple[bytes, Any]] = partial(sock.recvfrom, MAX_DATAGRAM)
 
@@ -63,68 +55,21 @@ class Datagrams:
             _log.debug("receiving on UDP: %s", error)
 
     def reply(self, origin: Any, parts: list[bytes]) -> None:
-        """Queue one reply until `flush`."""
-        self._replies.append((origin, b"".join(parts)))
-
-    def flush(self) -> None:
-        """Send what is queued. A peer that cannot take it now will ask again: nothing stays in the queue."""
-        replies = self._replies
-        if not replies:
-            return
-        self._replies = []
-        if len(replies) == 1 or not self._segments:
-            for origin, message in replies:
-                self._send_alone(message, origin)
-            return
-        by_origin: dict[Any, list[bytes]] = {}
-        for origin, message in replies:
-            messages = by_origin.get(origin)
-            if messages is None:
-                by_origin[origin] = [message]
-            else:
-                messages.append(message)
-        for origin, messages in by_origin.items():
-            if len(messages) == 1:
-                self._send_alone(messages[0], origin)
-            else:
-                self._send_several(messages, origin)
-
-    def _send_several(self, messages: list[bytes], origin: Any) -> None:
-        for burst in bursts(messages, self._longest.get(origin, TOGETHER)):
-            if len(burst) > 1 and self._send_together(burst, origin):
-                continue
-            for message in burst:
-                self._send_alone(message, origin)
-
-    def _send_together(self, burst: list[bytes], origin: Any) -> bool:
-        """Whether the kernel took them all; otherwise it took none."""
-        size = len(burst[0])
+        """Send one reply. A peer that cannot take it now will ask again: nothing is queued."""
         try:
-            self._send(burst, origin, [cut_every(size)])
-        except OSError as error:
-            longest = longest_after(error, size)
-            if longest is not None:
-                if len(self._longest) >= _PEERS:
-                    self._longest.clear()
-                self._longest[origin] = longest
-            return False
-        return True
-
-    def _send_alone(self, message: bytes, origin: Any) -> None:
-        try:
-            self._send([message], origin, [])
+            self._send(parts, origin)
         except OSError as error:
             if error.errno == errno.EMSGSIZE:
-                self._too_long(origin, message)
+                self._too_long(origin, parts)
             else:
                 _log.debug("replying to %s: %s", self._peer(origin), error)
 
-    def _too_long(self, origin: Any, message: bytes) -> None:
+    def _too_long(self, origin: Any, parts: list[bytes]) -> None:
         """A result that no datagram can hold is the server's failure, and the caller is told so at once."""
-        xid, peer, size = int.from_bytes(message[:4]), self._peer(origin), len(message)
+        xid, peer, size = int.from_bytes(parts[0][:4]), self._peer(origin), sum(map(len, parts))
         fields = call_fields(xid, peer)
         _log.warning("xid %#010x of %s: a reply of %d bytes fits no datagram: use TCP", xid, peer, size, extra=fields)
-        self._send_alone(accepted(xid, accept_stat.SYSTEM_ERR), origin)
+        self._send([accepted(xid, accept_stat.SYSTEM_ERR)], origin)
 
     def _peer(self, origin: Any) -> Peer:
         if len(self._peers) >= _PEERS:
@@ -136,11 +81,8 @@ class Datagrams:
     def _address(self, origin: Any) -> tuple[Any, ...]:
         return tuple(origin)
 
-    def _send(self, messages: list[bytes], origin: Any, how: list[tuple[int, int, bytes]]) -> None:
-        if how:
-            self.sock.sendmsg(messages, how, 0, origin)
-        else:
-            self.sock.sendto(messages[0], origin)
+    def _send(self, parts: list[bytes], origin: Any) -> None:
+        self.sock.sendto(b"".join(parts), origin)
 
 
 class WildcardDatagrams(Datagrams):
@@ -171,9 +113,9 @@ class WildcardDatagrams(Datagrams):
     def _address(self, origin: Any) -> tuple[Any, ...]:
         return tuple(origin[0])
 
-    def _send(self, messages: list[bytes], origin: Any, how: list[tuple[int, int, bytes]]) -> None:
+    def _send(self, parts: list[bytes], origin: Any) -> None:
         address, local = origin
-        self.sock.sendmsg(messages, [local, *how] if local else how, 0, address)
+        self.sock.sendmsg(parts, [local] if local else [], 0, address)
 
 
 def datagrams(sock: socket.socket, wildcard: bool) -> Datagrams:

@@ -175,8 +175,6 @@ class Loop:
                     reply.then(partial(self._promise_kept, sink, origin))
                 elif reply is not None:
                     sink.reply(origin, reply)
-        for source in self._datagrams:
-            source.flush()
         for connection in list(self._ready):
             connection.flush()
             self._settle(connection)

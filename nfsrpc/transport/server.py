@@ -116,7 +116,9 @@ class Server:
 
         `reload`, `state` and `attendants` as in `nfsrpc.transport.master.Plan`.
         """
-        self.succeeded = run(Plan(self._workers, self._turn, self._loop, self._inheritance, reload, state, attendants))
+        self.succeeded = run(
+            Plan(self._workers, self._turn, self._loop, self._inheritance, reload, state, attendants)
+        )
         return self.succeeded
 
     def close(self) -> None:

@@ -141,6 +141,7 @@ def test_one_of_many_syncs_fails(volume, once, monkeypatch):
     assert list(check_volume(volume.path)) == []
 
 
+@pytest.mark.interpreted
 def test_the_database_gives_up_in_the_middle(filled, monkeypatch):
     """Nothing of the unit may become durable by itself when its transaction is gone."""
     volume, _ = filled
@@ -169,6 +170,7 @@ def test_the_database_gives_up_in_the_middle(filled, monkeypatch):
 
 
 @pytest.mark.parametrize("done", [True, False])
+@pytest.mark.interpreted
 def test_the_commit_itself_fails(filled, once, monkeypatch, done):
     """Whether the database has the unit after all cannot be known; either way the volume is whole."""
     volume, node = filled
@@ -198,6 +200,7 @@ def test_the_commit_itself_fails(filled, once, monkeypatch, done):
     assert [finding for finding in check_volume(volume.path) if not finding.leftover] == []
 
 
+@pytest.mark.interpreted
 def test_the_end_of_a_reading_unit_fails(filled, once, monkeypatch):
     """The transaction that stayed open is in nobody's way."""
     volume, node = filled
@@ -221,6 +224,7 @@ def test_the_end_of_a_reading_unit_fails(filled, once, monkeypatch):
 
 
 @pytest.mark.parametrize("statement", [schema.COMMIT, schema.BEGIN, schema.VERSION])
+@pytest.mark.interpreted
 def test_moving_a_reading_unit_on_fails(filled, once, monkeypatch, statement):
     """A unit that lost its snapshot on the way cannot end well; the next is as any other."""
     volume, node = filled

@@ -15,6 +15,8 @@ from nfsrpc.store.volume.database import FILE, Database
 from nfsrpc.store.volume.fsck import check_volume
 from nfsrpc.store.volume.unit import WRITER_FILE
 
+pytestmark = pytest.mark.interpreted
+
 REG = stat.S_IFREG | 0o644
 
 

@@ -114,6 +114,7 @@ def test_a_file_that_fails_when_it_has_to_be_closed_early(directory, disk, once)
         assert len(store.recall([b"%d" % number for number in range(1, 6)])) == 5
 
 
+@pytest.mark.interpreted
 def test_the_side_table_cannot_be_written(passthrough, directory, files, monkeypatch):
     """The disk of the state is full: nothing is answered as done, and no call runs twice."""
 

@@ -97,25 +97,6 @@ def test_errors_are_typed(connect):
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("lengths", [[8], [8] * 20, [8, 8, 4, 4, 8], [1000] * 70])
-def test_calls_of_one_round_over_udp_are_a_datagram_each_and_in_order(lengths):
-    """The last of them are followed by the end of the client."""
-
-    async def run() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            sock.settimeout(20)
-            sock.bind(("127.0.0.1", 0))
-            async with await connect_udp("127.0.0.1", sock.getsockname()[1], policy=MAYBE) as client:
-                for at, length in enumerate(lengths):
-                    client.post(WRITE, (writeargs(1, at, bytes(length)),))
-            for at, length in enumerate(lengths):
-                message = sock.recv(65536)
-                assert message[40:] == struct.pack(">III", 1, at, length) + bytes(length)
-
-    asyncio.run(run())
-
-
 def test_nothing_listens():
     async def run() -> None:
         with socket.create_server(("127.0.0.1", 0)) as gone:

@@ -133,7 +133,7 @@ def test_a_udp_call_is_one_datagram_with_the_credential_in_it() -> None:
     assert call[4:24] == struct.pack(">5I", 0, 2, 9999, 2, 7)
     flavor, length = struct.unpack_from(">2I", call, 24)
     assert (flavor, length) == (1, 28)
-    assert call[36 : 36 + 24] == bytes.fromhex("00000003 73756e00 00000001 00000002 00000001 00000003")
+    assert call[36:36 + 24] == bytes.fromhex("00000003 73756e00 00000001 00000002 00000001 00000003")
     assert call[60:] == bytes(8) + b"ping"
 
 
