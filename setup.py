@@ -18,10 +18,10 @@ MYPY = "mypy>=1.18"
 
 def compiled():
     """The extension modules of what shall be compiled; none while the build's own requirements are still asked for."""
+    if WANTED and "editable_wheel" in sys.argv:
+        sys.exit("NFSRPC_COMPILE=1: an editable installation runs the files as they are; leave out -e")
     if not WANTED or "bdist_wheel" not in sys.argv:
         return []
-    from mypyc.build import mypycify
-
     settings = ConfigParser()
     settings.read("setup.cfg")
     names = settings["nfsrpc:compiled"]["modules"].split()
@@ -29,6 +29,8 @@ def compiled():
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         sys.exit(f"setup.cfg, [nfsrpc:compiled]: no such module: {', '.join(missing)}")
+    from mypyc.build import mypycify
+
     # Types were checked before, strictly, where all that is imported is installed. Here they are only read.
     options = ["--config-file=", "--ignore-missing-imports"]
     return mypycify([*options, *map(str, paths)], group_name="nfsrpc", opt_level="3", debug_level="0")

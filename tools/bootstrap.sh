@@ -82,6 +82,12 @@ use_environment() {
 # (see setup.py), and everything else from the first one. Built again only when the package changes: a minute.
 use_compiled() {
     use_environment "$1"
+    make_compiled
+    # The checkout's own nfsrpc, in the current directory, must not come first.
+    export PYTHONSAFEPATH=1
+}
+
+make_compiled() {
     compiled=$repo/.venv-compiled/bin/python
     state=$(cd "$repo" && { cat setup.cfg setup.py; find nfsrpc -name '*.py' | LC_ALL=C sort | xargs cat; } | cksum)
     if [ -x "$compiled" ] && [ "$state" = "$(cat "$repo/.venv-compiled/installed" 2>/dev/null)" ]; then
@@ -90,7 +96,7 @@ use_compiled() {
     progress "compiling the package into $repo/.venv-compiled (a minute; again only when it changes)"
     rm -rf "$repo/.venv-compiled" "$repo/build"
     "$python" -m venv --without-pip "$repo/.venv-compiled" || die "$python -m venv failed"
-    "$python" -c 'import site, sys; print(site.getsitepackages()[0])' \
+    "$python" -c 'import site; print(site.getsitepackages()[0])' \
         >"$("$compiled" -c 'import site; print(site.getsitepackages()[0])')/first.pth"
     NFSRPC_COMPILE=1 "$python" -m pip --python "$compiled" install -q --disable-pip-version-check --no-deps "$repo" \
         </dev/null >&2 || die "the package could not be compiled (it needs gcc, libc6-dev and python3-dev)"

@@ -1,6 +1,5 @@
 """The `nfsrpc` command: one module per subcommand, imported when it is asked for."""
 
-import difflib
 import os
 import sys
 from importlib import import_module
@@ -88,6 +87,8 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as wrong:
+            import difflib
+
             close = difflib.get_close_matches(args[0], _COMMANDS)
             raise click.UsageError(
                 f"No such command {args[0]!r}." + (f" Did you mean {' or '.join(close)}?" if close else ""), ctx

@@ -25,7 +25,7 @@ from .fattr2 import MAX_SIZE, TRANSFER, UNSET, UNSET_SHORT, changes_of, statfs_o
 from .handles import SIZE, stale
 from .identity import Identity
 from .readdir2 import Pages
-from .results2 import Results
+from .results2 import Results, attrstat, diropres
 from .status import PASSING, v2_status
 
 ONCE = frozenset({
@@ -72,13 +72,14 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         self._exports = exports
         self._clock = clock
         self._pages = Pages()
-        self._results = Results()
+        self._kept_attrstat = Results(attrstat)
+        self._kept_diropres = Results(diropres)
 
     def _attrstat(self, export: Export, node: Attributes) -> Encoded:
-        return Encoded(self._results.attrstat(export, node))
+        return Encoded(self._kept_attrstat.of(export, node))
 
     def _diropres(self, export: Export, node: Attributes) -> Encoded:
-        return Encoded(self._results.diropres(export, node))
+        return Encoded(self._kept_diropres.of(export, node))
 
     def _reach(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
         """What a handle names, and whom the caller acts as there; checked for every call, not only at MNT."""
@@ -146,7 +147,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         demand_read(before, who)
         data, attributes = store.read(node, arg.offset, min(arg.count, TRANSFER))
         length = len(data)
-        head = self._results.attrstat(export, attributes) + length.to_bytes(4)
+        head = self._kept_attrstat.of(export, attributes) + length.to_bytes(4)
         return Encoded(head, data, bytes(-length & 3)) if length & 3 else Encoded(head, data)
 
     def NFSPROC_WRITECACHE(self, call: Call) -> None:

@@ -95,6 +95,7 @@ class Call:
     server gives the call up: an answer that comes later finds nobody waiting.
     """
 
+    # Written out, because the constructor that `dataclass` makes is not compiled; one runs for each call.
     __slots__ = ("accept", "body", "deadline", "message", "peer", "principal", "target", "xid")
 
     def __init__(

@@ -131,9 +131,7 @@ class Connection:
         out = self._out
         if not out:
             return
-        size = 0
-        for part in out:
-            size += len(part)
+        size = sum(map(len, out))
         try:
             sent = self.sock.sendmsg(out[:_PARTS]) if size >= len(out) * _COARSE else self.sock.send(b"".join(out))
         except BlockingIOError:

@@ -169,8 +169,7 @@ class Loop:
         calls, origins = self._calls, self._origins
         if calls:
             self._calls, self._origins = [], []
-            for place, reply in enumerate(self._turn(calls)):
-                sink, origin = origins[place]
+            for (sink, origin), reply in zip(origins, self._turn(calls), strict=True):
                 if type(reply) is Later:
                     reply.then(partial(self._promise_kept, sink, origin))
                 elif reply is not None:

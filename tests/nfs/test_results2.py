@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from nfsrpc.nfs.fattr2 import fattr_of
-from nfsrpc.nfs.results2 import Results
+from nfsrpc.nfs.results2 import Results, attrstat, diropres
 
-WHAT = ("attrstat", "diropres")
+WHAT = (attrstat, diropres)
 
 
 @pytest.fixture
@@ -17,13 +17,13 @@ def export(site):
 
 
 def expected(what, export, node):
-    handle = export.handle(node.ufid) if what == "diropres" else b""
+    handle = export.handle(node.ufid) if what is diropres else b""
     return bytes(4) + handle + fattr_of(node, export.fsid)
 
 
 @pytest.mark.parametrize("what", WHAT)
 def test_the_same_object_is_encoded_once_and_another_one_anew(export, what):
-    result = getattr(Results(), what)
+    result = Results(what).of
     node = export.store.getattr(export.root)
     first = result(export, node)
     assert first == expected(what, export, node)
@@ -35,7 +35,7 @@ def test_the_same_object_is_encoded_once_and_another_one_anew(export, what):
 
 @pytest.mark.parametrize("what", WHAT)
 def test_what_another_export_was_told_is_not_ours(make_site, what):
-    result = getattr(Results(), what)
+    result = Results(what).of
     (one,), (two,) = make_site("one").exports, make_site("two", line="*(rw,fsid=77)").exports
     node = one.store.getattr(one.root)
     assert result(one, node) == expected(what, one, node)
@@ -44,11 +44,11 @@ def test_what_another_export_was_told_is_not_ours(make_site, what):
 
 @pytest.mark.parametrize("what", WHAT)
 def test_the_number_of_results_kept_is_bounded(export, what):
-    results = Results()
+    result = Results(what).of
     node = export.store.getattr(export.root)
-    first = getattr(results, what)(export, node)
+    first = result(export, node)
     for inode in range(10, 10 + 4096):
-        getattr(results, what)(export, replace(node, inode=inode))
-    again = getattr(results, what)(export, node)
+        result(export, replace(node, inode=inode))
+    again = result(export, node)
     assert again == first
     assert again is not first

@@ -26,13 +26,13 @@ def test_what_is_listed_is_there(name):
     assert Path(REPO, *name.split(".")).with_suffix(".py").is_file()
 
 
-def build(checkout, **environment):
+def build(checkout, command="bdist_wheel", **environment):
     """The files that a wheel would have compiled; the build's own words."""
     program = (
         "import setuptools; setuptools.setup = lambda **given: print(*(source for extension in"
         " given['ext_modules'] for source in extension.sources)); exec(open('setup.py').read())"
     )
-    return subprocess.run([sys.executable, "-c", program, "bdist_wheel"], cwd=checkout, capture_output=True, text=True,
+    return subprocess.run([sys.executable, "-c", program, command], cwd=checkout, capture_output=True, text=True,
                           env={**os.environ, **environment}, timeout=120, check=False)  # fmt: skip
 
 
@@ -47,6 +47,12 @@ def test_a_module_that_is_listed_and_not_there_is_named(tmp_path):
     done = build(tmp_path, NFSRPC_COMPILE="1")
     assert done.returncode == 1
     assert done.stderr == "setup.cfg, [nfsrpc:compiled]: no such module: nfsrpc/gone.py\n"
+
+
+def test_an_editable_installation_is_refused_rather_than_left_uncompiled():
+    done = build(REPO, "editable_wheel", NFSRPC_COMPILE="1")
+    assert done.returncode == 1
+    assert done.stderr == "NFSRPC_COMPILE=1: an editable installation runs the files as they are; leave out -e\n"
 
 
 @pytest.mark.parametrize("argument", ["--help", "-h"])

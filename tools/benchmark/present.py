@@ -62,7 +62,7 @@ def show(document: Document, console: Console) -> None:
         f"{document['connections']} connections with {document['window']} calls in flight each; "
         f"medians of {document['rounds']}"
     )
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for column in ("operation", "server"):
         table.add_column(column, no_wrap=True)
     for column in ("replies/s", "spread", "p50 µs", "p99 µs", "half p99", "lost", "ratio"):
