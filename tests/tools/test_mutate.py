@@ -11,13 +11,15 @@ HANDLES = "nfsrpc/nfs/handles.py"
 
 
 def mutate(*arguments, timeout=200):
-    command = [sys.executable, "tools/mutate", *arguments]
+    command = [sys.executable, "tools/mutation", *arguments]
     return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 @pytest.fixture(scope="module")
 def listed():
-    return mutate("--list").stdout.splitlines()
+    done = mutate("--list")
+    assert done.returncode == 0, done.stdout.splitlines()[-1]  # an explanation of what is not there any more
+    return done.stdout.splitlines()
 
 
 def test_every_file_has_mutants(listed):
