@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,32 @@ DOMAIN = "example.test"
 Start = Callable[..., None]
 
 
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _dnsmasq(port: int, records: tuple[str, ...]) -> list[str]:
+    return [
+        str(DNSMASQ), "--keep-in-foreground", "--no-resolv", "--no-hosts", "--no-daemon", "--bind-interfaces",
+        "--listen-address=127.0.0.1", f"--port={port}", f"--local=/{DOMAIN}/", "--conf-file=/dev/null",
+        *(f"--srv-host={record}" for record in records),
+    ]  # fmt: skip
+
+
+def _answers(resolver: Any, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the server answers; False if it ended, as it does when somebody else has got the port meanwhile."""
+    while process.poll() is None:
+        try:
+            resolver.resolve(f"ready.{DOMAIN}", "A", lifetime=0.5)
+        except (dns_resolver.NXDOMAIN, dns_resolver.NoAnswer):
+            return True
+        except dns_resolver.LifetimeTimeout:
+            continue
+    return False
+
+
 @pytest.fixture
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Start dnsmasq with these SRV records (``name,target,port,priority,weight``) and make it the resolver."""
@@ -31,30 +58,16 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     running: list[subprocess.Popen[bytes]] = []
 
     def start(*records: str) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        arguments = [f"--srv-host={record}" for record in records]
-        running.append(
-            subprocess.Popen(
-                [
-                    DNSMASQ, "--keep-in-foreground", "--no-resolv", "--no-hosts", "--no-daemon", "--bind-interfaces",
-                    "--listen-address=127.0.0.1", f"--port={port}", f"--local=/{DOMAIN}/", "--conf-file=/dev/null",
-                    *arguments,
-                ],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )
-        )  # fmt: skip
-        resolver = dns_resolver.Resolver(configure=False)
-        resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, 20
-        for _ in range(200):  # until it answers: its port refuses before that
-            try:
-                resolver.resolve(f"ready.{DOMAIN}", "A", lifetime=0.5)
-            except (dns_resolver.NXDOMAIN, dns_resolver.NoAnswer):
-                break
-            except dns_resolver.LifetimeTimeout:
-                continue
-        monkeypatch.setattr(dns_resolver, "default_resolver", resolver)
+        for _ in range(5):
+            port = _free_port()
+            process = subprocess.Popen(_dnsmasq(port, records), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            running.append(process)
+            resolver = dns_resolver.Resolver(configure=False)
+            resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, 20
+            if _answers(resolver, process):
+                monkeypatch.setattr(dns_resolver, "default_resolver", resolver)
+                return
+        pytest.fail("dnsmasq got no port of its own in five tries")
 
     yield start
     for process in running:
