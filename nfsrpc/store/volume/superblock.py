@@ -5,12 +5,10 @@ it, so that a torn write costs that copy and never the other one.
 """
 
 import os
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import construct  # type: ignore[import-untyped, unused-ignore]
+from struct import Struct
+from zlib import crc32
 
 from ..interface import OldKey
 from .errors import NotAVolume
@@ -26,25 +24,9 @@ OLD_KEYS = 4
 SPACING = 4096
 """Bytes between the starts of the two copies: no sector, and no page of a host file, holds part of both."""
 
-_BODY: Any = construct.Struct(
-    "magic" / construct.Const(MAGIC),
-    "format" / construct.Int32ub,
-    "sequence" / construct.Int64ub,
-    "fsid" / construct.Int32ub,
-    "key" / construct.Bytes(32),
-    "root" / construct.Int32ub,
-    "root_generation" / construct.Int32ub,
-    "reserved" / construct.Int64ub,
-    "created" / construct.Int64ub,
-    "home" / construct.Int64ub,
-    "old_keys" / construct.Array(OLD_KEYS, construct.Struct("until" / construct.Int64ub, "key" / construct.Bytes(32))),
-    construct.Padding(252),
-)
-_COPY: Any = construct.Struct(
-    "body" / construct.RawCopy(_BODY),
-    "crc" / construct.Checksum(construct.Int32ub, zlib.crc32, lambda this: this.body.data),
-)
-COPY_SIZE: int = _COPY.sizeof()
+_BODY = Struct(f">{len(MAGIC)}sIQI32sIIQQQ" + "Q32s" * OLD_KEYS + "252x")
+_CRC = Struct(">I")
+COPY_SIZE = _BODY.size + _CRC.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +51,40 @@ class Superblock:
 def pack(superblock: Superblock, version: int = FORMAT) -> bytes:
     """One copy, `COPY_SIZE` bytes, CRC included."""
     unused = OLD_KEYS - len(superblock.old_keys)
-    fields = {
-        "format": version,
-        "sequence": superblock.sequence,
-        "fsid": superblock.fsid,
-        "key": superblock.key,
-        "root": superblock.root,
-        "root_generation": superblock.root_generation,
-        "reserved": superblock.reserved,
-        "created": superblock.created,
-        "home": superblock.home,
-        "old_keys": [*(key._asdict() for key in superblock.old_keys), *[{"until": 0, "key": bytes(32)}] * unused],
-    }
-    return bytes(_COPY.build({"body": {"value": fields}}))
+    old_keys = [*superblock.old_keys, *[OldKey(bytes(32), 0)] * unused]
+    body = _BODY.pack(
+        MAGIC,
+        version,
+        superblock.sequence,
+        superblock.fsid,
+        superblock.key,
+        superblock.root,
+        superblock.root_generation,
+        superblock.reserved,
+        superblock.created,
+        superblock.home,
+        *(field for old in old_keys for field in (old.until, old.key)),
+    )
+    return body + _CRC.pack(crc32(body))
 
 
 def unpack(data: bytes) -> tuple[int, Superblock] | None:
     """(format version, superblock) of one copy; None if it is torn or no superblock at all."""
-    try:
-        body = _COPY.parse(data).body.value
-    except construct.ConstructError:
+    if len(data) != COPY_SIZE or _CRC.unpack_from(data, _BODY.size) != (crc32(data[: _BODY.size]),):
         return None
-    return body.format, Superblock(
-        fsid=body.fsid,
-        key=body.key,
-        root=body.root,
-        root_generation=body.root_generation,
-        reserved=body.reserved,
-        created=body.created,
-        sequence=body.sequence,
-        home=body.home,
-        old_keys=tuple(OldKey(old.key, old.until) for old in body.old_keys if old.until),
+    magic, version, sequence, fsid, key, root, root_generation, reserved, created, home, *old = _BODY.unpack_from(data)
+    if magic != MAGIC:
+        return None
+    return version, Superblock(
+        fsid=fsid,
+        key=key,
+        root=root,
+        root_generation=root_generation,
+        reserved=reserved,
+        created=created,
+        sequence=sequence,
+        home=home,
+        old_keys=tuple(OldKey(key, until) for until, key in zip(old[::2], old[1::2], strict=True) if until),
     )
 
 
