@@ -3,11 +3,8 @@
 import errno
 import logging
 import socket
-import sys
-from collections.abc import Callable
-from functools import partial
-from struct import Struct
-from typing import Any
+from struct import Struct, calcsize
+from typing import Any, NamedTuple, Protocol
 
 from nfsrpc.protocols.rpc_msg import accept_stat
 from nfsrpc.rpc.dispatch import Peer
@@ -15,6 +12,7 @@ from nfsrpc.rpc.logs import call_fields
 from nfsrpc.rpc.message import accepted
 
 from .address import numeric_host
+from .batches import AVAILABLE, COUNT, NAME, Incoming, Outgoing
 
 _log = logging.getLogger(__name__)
 
@@ -27,97 +25,207 @@ _IP_PKTINFO = 8
 _IPV6_RECVPKTINFO = 49
 _IPV6_PKTINFO = 50
 _IN_PKTINFO = Struct("=I4s4s")
-_ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(_IN_PKTINFO.size)
-"""An in6_pktinfo and an in_pktinfo."""
+_CMSGHDR = Struct("@Nii")
+_CMSG_ALIGNED = calcsize("@N")
+_SOCKADDR_IN = Struct("=H2s4s")
+_SOCKADDR_IN6 = Struct("=H2sI16sI")
 
 
-class Datagrams:
-    """One UDP socket bound to one address. An origin is what `reply` needs to answer a datagram."""
+class Datagrams(Protocol):
+    """One UDP socket of a server. An origin is what `reply` needs to answer a datagram."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self._netid = "udp6" if sock.family == socket.AF_INET6 else "udp"
-        self._peers: dict[Any, Peer] = {}
-        # Memory for the longest datagram, cut to size afterwards, costs less than a copy of even the shortest.
-        self._take: Callable[[], tuple[bytes, Any]] = partial(sock.recvfrom, MAX_DATAGRAM)
+    sock: socket.socket
 
     def receive(self, room: int, calls: list[tuple[bytes, Peer]], origins: list[tuple[Any, Any]]) -> None:
         """Add at most `room` datagrams that are there: message and peer to `calls`, us and origin to `origins`."""
-        take, peers = self._take, self._peers
+
+    def reply(self, origin: Any, parts: list[bytes]) -> None:
+        """Send one reply, at `flush` at the latest. A peer that cannot take it will ask again: nothing is queued."""
+
+    def flush(self) -> None:
+        """See that every reply has left."""
+
+
+class SingleDatagrams:
+    """`Datagrams`, each in a system call of its own, through a socket bound to one address: on any system."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._netid = _netid(sock)
+        self._peers: dict[Any, Peer] = {}
+
+    def receive(self, room: int, calls: list[tuple[bytes, Peer]], origins: list[tuple[Any, Any]]) -> None:
+        """See `Datagrams.receive`."""
+        take, peers = self.sock.recvfrom, self._peers
         try:
             for _ in range(room):
-                message, origin = take()
-                calls.append((message, peers.get(origin) or self._peer(origin)))
-                origins.append((self, origin))
+                message, address = take(MAX_DATAGRAM)
+                calls.append((message, peers.get(address) or self._peer(address)))
+                origins.append((self, address))
         except BlockingIOError:
             return
         except OSError as error:  # an ICMP error that belongs to an earlier reply
             _log.debug("receiving on UDP: %s", error)
 
     def reply(self, origin: Any, parts: list[bytes]) -> None:
-        """Send one reply. A peer that cannot take it now will ask again: nothing is queued."""
+        """See `Datagrams.reply`."""
         try:
-            self._send(parts, origin)
+            self.sock.sendto(b"".join(parts), origin)
         except OSError as error:
             if error.errno == errno.EMSGSIZE:
-                self._too_long(origin, parts)
+                self.sock.sendto(_too_long(b"".join(parts), self._peer(origin)), origin)
             else:
-                _log.debug("replying to %s: %s", self._peer(origin), error)
+                _not_sent(self._peer(origin), error)
 
-    def _too_long(self, origin: Any, parts: list[bytes]) -> None:
-        """A result that no datagram can hold is the server's failure, and the caller is told so at once."""
-        xid, peer, size = int.from_bytes(parts[0][:4]), self._peer(origin), sum(map(len, parts))
-        fields = call_fields(xid, peer)
-        _log.warning("xid %#010x of %s: a reply of %d bytes fits no datagram: use TCP", xid, peer, size, extra=fields)
-        self._send([accepted(xid, accept_stat.SYSTEM_ERR)], origin)
+    def flush(self) -> None:
+        """Each reply has left by itself."""
 
-    def _peer(self, origin: Any) -> Peer:
+    def _peer(self, address: Any) -> Peer:
         if len(self._peers) >= _PEERS:
             self._peers.clear()
-        address = self._address(origin)
-        peer = self._peers[origin] = Peer(numeric_host(address), int(address[1]), self._netid)
+        peer = self._peers[address] = _peer(address, self._netid)
         return peer
 
-    def _address(self, origin: Any) -> tuple[Any, ...]:
-        return tuple(origin)
 
-    def _send(self, parts: list[bytes], origin: Any) -> None:
-        self.sock.sendto(b"".join(parts), origin)
+class _Origin(NamedTuple):
+    """Who has sent a datagram, and how a reply gets there from the address that was asked: see `Outgoing.add`."""
+
+    peer: Peer
+    whither: bytes
 
 
-class WildcardDatagrams(Datagrams):
-    """One UDP socket bound to every address: a reply leaves from the one its call came to (RFC 1122 §4.1.3.5)."""
+class BatchedDatagrams:
+    """`Datagrams`, many in one system call. On a `wildcard` socket, which is bound to every address, a reply leaves
+    from the one that its call came to (RFC 1122 §4.1.3.5).
+    """
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
-        self._take = self._take_with_address
-        if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    def __init__(self, sock: socket.socket, wildcard: bool) -> None:
+        self.sock = sock
+        self._netid = _netid(sock)
+        self._origins: dict[bytes, tuple[Peer, tuple[Any, _Origin]]] = {}
+        self._incoming = Incoming(sock)
+        self._outgoing = Outgoing(sock)
+        self._leaving: list[tuple[bytes, bytes]] = []
+        self._leaving_to: list[Peer] = []
+        if wildcard:
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
-    def _take_with_address(self) -> tuple[bytes, tuple[Any, Any]]:
-        message, ancillary, _, address = self.sock.recvmsg(MAX_DATAGRAM, _ANCILLARY)
-        # A caller of IPv4 on a socket for both comes with two: IPv4's is the last, and knows more of broadcasts.
-        for level, kind, data in reversed(ancillary):
-            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-                _, local, _ = _IN_PKTINFO.unpack(data)
-                return message, (address, (level, kind, _IN_PKTINFO.pack(0, local, bytes(4))))
-            if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
-                if data[0] == 0xFF:  # to a multicast group: no address that a reply could leave from
-                    return message, (address, None)
-                # Only a link-local address needs its interface; any other reply may leave by the best route.
-                local = data if data[0] == 0xFE and data[1] & 0xC0 == 0x80 else data[:16] + bytes(4)
-                return message, (address, (level, kind, local))
-        return message, (address, None)
+    def receive(self, room: int, calls: list[tuple[bytes, Peer]], origins: list[tuple[Any, Any]]) -> None:
+        """See `Datagrams.receive`."""
+        known = self._origins
+        while room > 0:
+            try:
+                found = self._incoming.receive(room)
+            except BlockingIOError:
+                return
+            except OSError as error:  # an ICMP error that belongs to an earlier reply
+                _log.debug("receiving on UDP: %s", error)
+                return
+            for message, whence in found:
+                peer, origin = known.get(whence) or self._meet(whence)
+                calls.append((message, peer))
+                origins.append(origin)
+            if len(found) < min(room, COUNT):
+                return
+            room -= len(found)
 
-    def _address(self, origin: Any) -> tuple[Any, ...]:
-        return tuple(origin[0])
+    def _meet(self, whence: bytes) -> tuple[Peer, tuple[Any, _Origin]]:
+        if len(self._origins) >= _PEERS:
+            self._origins.clear()
+        peer = _peer(_address(whence), self._netid)
+        met = self._origins[whence] = (peer, (self, _Origin(peer, whence[:NAME] + _local(whence[NAME:]))))
+        return met
 
-    def _send(self, parts: list[bytes], origin: Any) -> None:
-        address, local = origin
-        self.sock.sendmsg(parts, [local] if local else [], 0, address)
+    def reply(self, origin: _Origin, parts: list[bytes]) -> None:
+        """See `Datagrams.reply`."""
+        message = parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(message) > MAX_DATAGRAM:
+            message = _too_long(message, origin.peer)
+        self._leaving.append((message, origin.whither))
+        self._leaving_to.append(origin.peer)
+        if len(self._leaving) == COUNT:
+            self.flush()
+
+    def flush(self) -> None:
+        """See `Datagrams.flush`."""
+        if not self._leaving:
+            return
+        leaving, peers = self._leaving, self._leaving_to
+        self._leaving, self._leaving_to = [], []
+        again = []
+        for index, error in self._outgoing.send(leaving):
+            message, whither = leaving[index]
+            if error.errno == errno.EMSGSIZE:
+                again.append((_too_long(message, peers[index]), whither))
+            else:
+                _not_sent(peers[index], error)
+        if again:
+            self._outgoing.send(again)
 
 
 def datagrams(sock: socket.socket, wildcard: bool) -> Datagrams:
     """The fitting class for `sock`."""
-    return WildcardDatagrams(sock) if wildcard and sys.platform == "linux" else Datagrams(sock)
+    return BatchedDatagrams(sock, wildcard) if AVAILABLE else SingleDatagrams(sock)
+
+
+def _netid(sock: socket.socket) -> str:
+    return "udp6" if sock.family == socket.AF_INET6 else "udp"
+
+
+def _peer(address: tuple[Any, ...], netid: str) -> Peer:
+    return Peer(numeric_host(address), int(address[1]), netid)
+
+
+def _not_sent(peer: Peer, error: OSError) -> None:
+    _log.debug("replying to %s: %s", peer, error)
+
+
+def _too_long(message: bytes, peer: Peer) -> bytes:
+    """A result that no datagram can hold is the server's failure, and the caller is told so at once."""
+    xid, size = int.from_bytes(message[:4]), len(message)
+    fields = call_fields(xid, peer)
+    _log.warning("xid %#010x of %s: a reply of %d bytes fits no datagram: use TCP", xid, peer, size, extra=fields)
+    return accepted(xid, accept_stat.SYSTEM_ERR)
+
+
+def _address(whence: bytes) -> tuple[Any, ...]:
+    """What the socket module would give for a sockaddr."""
+    family, port, host = _SOCKADDR_IN.unpack_from(whence)
+    if family == socket.AF_INET:
+        return socket.inet_ntop(family, host), int.from_bytes(port)
+    family, port, flow, host, scope = _SOCKADDR_IN6.unpack_from(whence)
+    return socket.inet_ntop(family, host), int.from_bytes(port), socket.ntohl(flow), scope
+
+
+def _local(control: bytes) -> bytes:
+    """The control message that lets a reply leave from where its call came to; none if that is no address of ours."""
+    # A caller of IPv4 on a socket for both comes with two: IPv4's is the last, and knows more of broadcasts.
+    for level, kind, data in reversed(_messages(control)):
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            _, local, _ = _IN_PKTINFO.unpack(data)
+            return _message(level, kind, _IN_PKTINFO.pack(0, local, bytes(4)))
+        if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+            if data[0] == 0xFF:  # to a multicast group: no address that a reply could leave from
+                return b""
+            # Only a link-local address needs its interface; any other reply may leave by the best route.
+            linked = data[0] == 0xFE and data[1] & 0xC0 == 0x80
+            return _message(level, kind, data if linked else data[:16] + bytes(4))
+    return b""
+
+
+def _messages(control: bytes) -> list[tuple[int, int, bytes]]:
+    """Level, kind and data of each control message (cmsg(3))."""
+    found = []
+    start = 0
+    while start + _CMSGHDR.size <= len(control):
+        length, level, kind = _CMSGHDR.unpack_from(control, start)
+        found.append((level, kind, control[start + _CMSGHDR.size : start + length]))
+        start += -(-length // _CMSG_ALIGNED) * _CMSG_ALIGNED
+    return found
+
+
+def _message(level: int, kind: int, data: bytes) -> bytes:
+    padding = bytes(socket.CMSG_SPACE(len(data)) - socket.CMSG_LEN(len(data)))
+    return _CMSGHDR.pack(socket.CMSG_LEN(len(data)), level, kind) + data + padding

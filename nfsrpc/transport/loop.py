@@ -174,9 +174,14 @@ class Loop:
                     reply.then(partial(self._promise_kept, sink, origin))
                 elif reply is not None:
                     sink.reply(origin, reply)
+            self._flush_datagrams()
         for connection in list(self._ready):
             connection.flush()
             self._settle(connection)
+
+    def _flush_datagrams(self) -> None:
+        for source in self._datagrams:
+            source.flush()
 
     def _gather_datagrams(self, source: Datagrams, _mask: int) -> None:
         source.receive(self._datagram_room, self._calls, self._origins)
@@ -307,6 +312,7 @@ class Loop:
             sink.reply(origin, reply)
             if isinstance(sink, Connection):
                 self._ready[sink] = None
+        self._flush_datagrams()
 
     def _drain(self) -> None:
         """Answer every call that has been received, give the replies time to leave, and say goodbye."""

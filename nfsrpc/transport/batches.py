@@ -1,0 +1,131 @@
+"""Several datagrams in one system call: Linux' recvmmsg(2) and sendmmsg(2), which Python has no names for.
+
+A batch is one piece of memory that the kernel reads and writes: the headers of its datagrams, their addresses with
+control messages, and the bytes. It takes up as much of the machine's as datagrams have filled of it once.
+"""
+
+import ctypes
+import mmap
+import os
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+AVAILABLE: Final = sys.platform == "linux"
+"""Whether this system has the two calls."""
+COUNT: Final = 32
+"""Datagrams in a batch: with more, what is saved for each hardly grows."""
+_SLOT: Final = 1 << 16
+"""Bytes that there are for one datagram; the longest has 65 535."""
+NAME: Final = 32
+"""Bytes kept for a socket address; the longest, a sockaddr_in6, has 28. Control messages follow."""
+_CONTROL: Final = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)
+"""Bytes kept for control messages: an in6_pktinfo and an in_pktinfo."""
+_WHENCE: Final = NAME + _CONTROL
+
+# struct mmsghdr: address and its length, iovecs and how many, control messages and their length, flags; bytes received.
+_HEADER: Final = struct.Struct("@PIPNPNi0PI0P")
+_IOVEC: Final = struct.Struct("@PN")
+_WORD: Final = struct.calcsize("@I")
+_LONG: Final = struct.calcsize("@L")
+_WORDS: Final = _HEADER.size // _WORD
+_LONGS: Final = _HEADER.size // _LONG
+_CONTROL_LENGTH_AT: Final = struct.calcsize("@PIPNP")
+_CONTROL_LENGTH: Final = _CONTROL_LENGTH_AT // _LONG
+_RECEIVED: Final = struct.calcsize("@PIPNPNi0P") // _WORD
+
+_IOVECS_AT: Final = COUNT * _HEADER.size
+_WHENCES_AT: Final = _IOVECS_AT + COUNT * _IOVEC.size
+_DATA_AT: Final = _WHENCES_AT + COUNT * _WHENCE
+_END: Final = _DATA_AT + COUNT * _SLOT
+_pack_iovec: Final = _IOVEC.pack_into
+_pack_long: Final = struct.Struct("@L").pack_into
+
+_libc: Any = ctypes.CDLL(None, use_errno=True)
+_recvmmsg: Any = _libc.recvmmsg if AVAILABLE else None
+_sendmmsg: Any = _libc.sendmmsg if AVAILABLE else None
+if AVAILABLE:
+    _recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
+    _sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+
+
+class _Batch:
+    """Memory for `COUNT` datagrams, each header leading to its iovec, its address and its bytes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._descriptor = sock.fileno()
+        self._memory = memory = mmap.mmap(-1, _END, flags=mmap.MAP_PRIVATE)
+        self._at: int = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        for index in range(COUNT):
+            whence = self._at + _WHENCES_AT + index * _WHENCE
+            iovec = _IOVECS_AT + index * _IOVEC.size
+            header = (whence, NAME, self._at + iovec, 1, whence + NAME, _CONTROL, 0, 0)
+            _HEADER.pack_into(memory, index * _HEADER.size, *header)
+            _IOVEC.pack_into(memory, iovec, self._at + _DATA_AT + index * _SLOT, _SLOT)
+
+
+class Incoming(_Batch):
+    """Takes datagrams from one socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._fresh = self._memory[:_IOVECS_AT]
+        headers = memoryview(self._memory)[:_IOVECS_AT]
+        self._lengths = headers.cast("I")[_RECEIVED::_WORDS]
+        self._controls = headers.cast("L")[_CONTROL_LENGTH::_LONGS]
+
+    def receive(self, room: int) -> list[tuple[bytes, bytes]]:
+        """At most `room` datagrams that are there, `COUNT` at most, each with whence it came.
+
+        That is the address as the system has it, `NAME` bytes, and behind it the control messages. OSError.
+        """
+        memory = self._memory
+        memory[:_IOVECS_AT] = self._fresh
+        count = _recvmmsg(self._descriptor, self._at, min(room, COUNT), 0, None)
+        if count < 0:
+            raise _error()
+        found = []
+        data, whence = _DATA_AT, _WHENCES_AT
+        for length, control in zip(self._lengths[:count].tolist(), self._controls[:count].tolist(), strict=True):
+            found.append((memory[data : data + length], memory[whence : whence + NAME + control]))
+            data += _SLOT
+            whence += _WHENCE
+        return found
+
+
+class Outgoing(_Batch):
+    """Sends datagrams from one socket."""
+
+    def send(self, datagrams: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, OSError]]:
+        """Send at most `COUNT` datagrams of at most 65 535 bytes, each with whither it goes, as `Incoming` has whence.
+
+        Answers the places of those that could not leave, and why.
+        """
+        memory, at = self._memory, self._at
+        header, iovec, whence, data = _CONTROL_LENGTH_AT, _IOVECS_AT, _WHENCES_AT, _DATA_AT
+        for message, whither in datagrams:
+            length, known = len(message), len(whither)
+            memory[data : data + length] = message
+            memory[whence : whence + known] = whither
+            _pack_long(memory, header, known - NAME)
+            _pack_iovec(memory, iovec, at + data, length)
+            header += _HEADER.size
+            iovec += _IOVEC.size
+            whence += _WHENCE
+            data += _SLOT
+        failed = []
+        done, count = 0, len(datagrams)
+        while done < count:
+            sent = _sendmmsg(self._descriptor, at + done * _HEADER.size, count - done, 0)
+            if sent < 0:
+                failed.append((done, _error()))
+                sent = 1
+            done += sent
+        return failed
+
+
+def _error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
