@@ -40,9 +40,14 @@ _IOVECS_AT: Final = COUNT * _HEADER.size
 _WHENCES_AT: Final = _IOVECS_AT + COUNT * _IOVEC.size
 _DATA_AT: Final = _WHENCES_AT + COUNT * _WHENCE
 _END: Final = _DATA_AT + COUNT * _SLOT
+_COPIED: Final = 8192
+"""Bytes of a message that cost more to copy than to find out where they are."""
 _pack_iovec: Final = _IOVEC.pack_into
 _pack_long: Final = struct.Struct("@L").pack_into
 
+_address: Any = ctypes.pythonapi.PyBytes_AsString
+_address.argtypes = (ctypes.py_object,)
+_address.restype = ctypes.c_void_p
 _libc: Any = ctypes.CDLL(None, use_errno=True)
 _recvmmsg: Any = _libc.recvmmsg if AVAILABLE else None
 _sendmmsg: Any = _libc.sendmmsg if AVAILABLE else None
@@ -106,11 +111,14 @@ class Outgoing(_Batch):
         memory, at = self._memory, self._at
         header, iovec, whence, data = _CONTROL_LENGTH_AT, _IOVECS_AT, _WHENCES_AT, _DATA_AT
         for message, whither in datagrams:
-            length, known = len(message), len(whither)
-            memory[data : data + length] = message
+            length, known, start = len(message), len(whither), at + data
+            if length <= _COPIED:
+                memory[data : data + length] = message
+            else:
+                start = _address(message)
             memory[whence : whence + known] = whither
             _pack_long(memory, header, known - NAME)
-            _pack_iovec(memory, iovec, at + data, length)
+            _pack_iovec(memory, iovec, start, length)
             header += _HEADER.size
             iovec += _IOVEC.size
             whence += _WHENCE

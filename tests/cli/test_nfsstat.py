@@ -14,6 +14,7 @@ import subprocess
 import sys
 import termios
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,14 @@ def test_calls_of_all_workers_are_counted(server):
     assert any(line.split()[:4] == ["100003", "2", null["name"], "40"] for line in table)
 
 
-def begun(*argv: str, **streams) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "nfsrpc", "nfsstat", "--watch", *argv], **streams)
+@contextlib.contextmanager
+def begun(*argv: str, **streams) -> Iterator[subprocess.Popen[bytes]]:
+    """`nfsstat --watch`, which never ends by itself: not if a test fails, either."""
+    with subprocess.Popen([sys.executable, "-m", "nfsrpc", "nfsstat", "--watch", *argv], **streams) as watch:
+        try:
+            yield watch
+        finally:
+            watch.kill()
 
 
 def calls_of_null(line: str) -> str | None:

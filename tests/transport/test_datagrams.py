@@ -11,7 +11,7 @@ from in_threads import looping
 
 from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.transport.batches import COUNT
-from nfsrpc.transport.datagrams import BatchedDatagrams, Datagrams, SingleDatagrams
+from nfsrpc.transport.datagrams import BoundDatagrams, Datagrams, WildcardDatagrams
 from nfsrpc.transport.endpoints import bind
 from nfsrpc.transport.loop import Loop
 
@@ -66,11 +66,7 @@ def test_a_peer_that_has_gone_stops_nothing(echo: int) -> None:
     assert ask("127.0.0.1", echo, b"ab") == b"ab" * 1000
 
 
-KINDS = {
-    "single": SingleDatagrams,
-    "batched": lambda sock: BatchedDatagrams(sock, wildcard=False),
-    "batched, wildcard": lambda sock: BatchedDatagrams(sock, wildcard=True),
-}
+KINDS = {"bound": BoundDatagrams, "wildcard": WildcardDatagrams}
 HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
