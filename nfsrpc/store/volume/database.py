@@ -21,6 +21,10 @@ _ERRNO = {
 }
 
 
+blob = bytearray
+"""How bytes are best given to a statement: sqlite3 looks for somebody who adapts `bytes`, in vain, at each value."""
+
+
 def as_oserror(error: sqlite3.Error) -> OSError:
     """The errno that says most of what SQLite says: a full disk is ENOSPC, what is not known is EIO."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF

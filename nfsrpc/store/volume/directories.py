@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..interface import Entry, Ufid
 from . import schema
-from .database import Database
+from .database import Database, blob
 from .inodes import Inode, Inodes, make_room, stale
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
@@ -24,6 +24,7 @@ COOKIE_FIRST = 3
 """Cookies of ``.``, ``..``, and of the first name that a directory is given."""
 
 _RENUMBERED_AT_ONCE = 1000
+_SLASH = ord("/")
 
 
 class Directories:
@@ -87,7 +88,7 @@ class Directories:
             return added[0]
         if key in self._gone:
             return 0
-        found = self._database.one(schema.NAME_GET, key)
+        found = self._database.one(schema.NAME_GET, (key[0], blob(key[1])))
         return int(found[0]) if found else 0
 
     def names(self, directory: Ufid, cookie: int, limit: int) -> tuple[list[Entry], bool]:
@@ -127,7 +128,7 @@ class Directories:
 
     def check_new(self, name: bytes) -> None:
         """EINVAL or ENAMETOOLONG for what no file may be called."""
-        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+        if name in (b"", b".", b"..") or _SLASH in name or 0 in name:
             raise OSError(errno.EINVAL, "not a name")
         if len(name) > self._limits.name:
             raise OSError(errno.ENAMETOOLONG, "name too long")
@@ -216,7 +217,7 @@ class Directories:
             self._unit.many(schema.NAME_DELETE, self._gone)
             journal.clear(self._gone)
         if self._added:
-            rows = [(*key, *value) for key, value in self._added.items()]
+            rows = [(above, blob(name), inode, cookie) for (above, name), (inode, cookie) in self._added.items()]
             self._unit.many(schema.NAME_ADD, rows)
             journal.clear(self._added)
 

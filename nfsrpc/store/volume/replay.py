@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from . import schema
-from .database import Database
+from .database import Database, blob
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
 
@@ -61,7 +61,7 @@ class Replay:
         results: dict[bytes, bytes] = {}
         for start in range(0, len(keys), schema.REPLAY_GET_KEYS):
             some = keys[start : start + schema.REPLAY_GET_KEYS]
-            results.update(self._database.all(schema.replay_get(len(some)), (expired, *some)))
+            results.update(self._database.all(schema.replay_get(len(some)), (expired, *map(blob, some))))
         for key in keys:
             fresh = self._new.get(key)
             if fresh is not None:
@@ -84,7 +84,7 @@ class Replay:
             start = self._range(client)
             grown[start] = grown.get(start, 0) + 1
             place = self._newest[start] = self._newest_place(start) + 1
-            rows.append((place, key, born, result))
+            rows.append((place, blob(key), born, blob(result)))
         self._database.many(schema.REPLAY_PUT, rows)
         added = sum(grown.values())
         if added >= self._swept_after:
