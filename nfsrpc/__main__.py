@@ -1,5 +1,16 @@
-"""`python -m nfsrpc`."""
+"""The command `nfsrpc`, and `python -m nfsrpc`."""
 
-from nfsrpc.cli import main
+import gc
 
-main(prog_name="nfsrpc")
+
+def run() -> None:
+    """Run the command on this process's arguments."""
+    # Nothing of what is loaded is garbage, and looking for some takes its time; `nfsrpc.cli` ends this.
+    gc.disable()
+    from nfsrpc.cli import main
+
+    main(prog_name="nfsrpc")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,5 +1,6 @@
 """The `nfsrpc` command: one module per subcommand, imported when it is asked for."""
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -105,6 +106,9 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"nfsrpc.cli.{cmd_name}"), cmd_name)
+        if not gc.isenabled():
+            gc.freeze()  # all that has been loaded stays, here and in the processes that are forked
+            gc.enable()
         return command
 
 

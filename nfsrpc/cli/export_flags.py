@@ -1,9 +1,8 @@
 """The options of an export, as flags of `nfsrpc serve`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -34,8 +33,7 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class ExportFlags:
+class ExportFlags(NamedTuple):
     """What was asked for with these flags; `given` has those that were typed, as they were."""
 
     clients: tuple[str, ...]
@@ -82,7 +80,7 @@ def export_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def collected(*args: Any, **arguments: Any) -> Any:
         context = click.get_current_context()
-        mine = [name for name in ExportFlags.__dataclass_fields__ if name in arguments]
+        mine = [name for name in ExportFlags._fields if name in arguments]
         default = click.core.ParameterSource.DEFAULT
         given = tuple(
             parameter.opts[0]

@@ -6,7 +6,8 @@ import click
 
 from nfsrpc.nfs.export_options import Access, ExportOptions
 from nfsrpc.nfs.export_spec import ExportSpec
-from nfsrpc.nfs.exports_file import BadExports, read_exports
+from nfsrpc.nfs.exports_file import read_exports
+from nfsrpc.nfs.exports_remarks import BadExports
 
 from .errors import Failure, printable, printable_name
 from .output import print_json, print_table

@@ -1,6 +1,5 @@
 """How the commands log: lines for people, or JSON for programs."""
 
-import json
 import logging
 from datetime import UTC, datetime
 
@@ -13,6 +12,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
+        import json
+
         said: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

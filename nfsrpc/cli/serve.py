@@ -13,25 +13,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nfsrpc.auth.des import MissingExtra
-from nfsrpc.auth.gss_library import GssFailed
 from nfsrpc.auth.idmap import BadMapping
 from nfsrpc.nfs.clients import EVERYBODY
 from nfsrpc.nfs.export_ids import TooManyExports
 from nfsrpc.nfs.export_options import ASYNC_RISK
 from nfsrpc.nfs.export_spec import ExportSpec
-from nfsrpc.nfs.exports_file import BadExports, Remark, read_exports
-from nfsrpc.nfs.exports_lexer import Place as FilePlace
+from nfsrpc.nfs.exports_remarks import BadExports, Remark
+from nfsrpc.nfs.exports_remarks import Place as FilePlace
 from nfsrpc.nfs.identity import NOBODY
 from nfsrpc.nfs.paths import normal_path
 from nfsrpc.nfs.security import SecurityOptions
 from nfsrpc.nfs.server import NfsServer, Options, Place, Port111
+from nfsrpc.rpc.errors import RpcError
 from nfsrpc.store.held import is_volume
 from nfsrpc.transport import Server
-from nfsrpc.transport.master import Attendant
+from nfsrpc.transport.master import Attendant, WorkersFailed
 from nfsrpc.transport.reporter import Reporter, control_path, report
 from nfsrpc.transport.stream import BadCertificate
-from nfsrpc.transport.supervisor import WorkersFailed
 
 from .errors import Failure, printable
 from .export_flags import ExportFlags, export_flags
@@ -132,7 +130,7 @@ def serve(  # noqa: PLR0917 - one parameter for each option
         raise Failure(f"--host {host}: {error.strerror}; give an address of this machine") from None
     except OSError as error:
         raise Failure(_explained(error, host, port)) from None
-    except (MissingExtra, GssFailed, BadMapping, BadCertificate, BadExports, TooManyExports, WorkersFailed) as error:
+    except (RpcError, BadMapping, BadCertificate, BadExports, TooManyExports, WorkersFailed) as error:
         raise Failure(str(error)) from None
 
 
@@ -157,6 +155,8 @@ def _exports(
 
 
 def _read(path: str) -> list[ExportSpec]:
+    from nfsrpc.nfs.exports_file import read_exports
+
     exports, remarks = read_exports(path)
     for remark in remarks:
         _log.warning("%s", printable(f"{path}:{remark}"))
@@ -275,9 +275,14 @@ def _terms(export: ExportSpec) -> str:
         accesses = options.terms().values()
         access = "read-only" if all(one.read_only for one in accesses) else "read-write"
         nobody = "nobody" if options.anonuid == NOBODY else f"user {options.anonuid}"
-        root = f"everybody acts as {nobody}" if all(one.all_squash for one in accesses) else (
-            f"root acts as {nobody}" if all(one.root_squash or one.all_squash for one in accesses) else
-            "root may do everything"
+        root = (
+            f"everybody acts as {nobody}"
+            if all(one.all_squash for one in accesses)
+            else (
+                f"root acts as {nobody}"
+                if all(one.root_squash or one.all_squash for one in accesses)
+                else "root may do everything"
+            )
         )
         told.append(f"{'' if client == EVERYBODY else f'{client.text}: '}{access}, {root}")
     return "; ".join(told) + ("" if export.sync else f"; asynchronous: {ASYNC_RISK}")

@@ -7,10 +7,9 @@ one kind, the first on the line counts.
 import re
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from fnmatch import translate
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 Address = IPv4Address | IPv6Address
 _LABELS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
@@ -49,64 +48,54 @@ def caller(host: str, names: Names) -> Caller:
     return Caller(host if mapped is None else str(mapped), mapped or address, names)
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """One host, by address or by name. A name stands for the addresses that it had when the file was read."""
 
     text: str
     addresses: frozenset[Address]
-    rank: ClassVar[int] = 0
 
     def matches(self, who: Caller) -> bool:
         """Whether `who` has one of the addresses."""
         return who.address in self.addresses
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(NamedTuple):
     """All addresses of a network."""
 
     text: str
     network: IPv4Network | IPv6Network
-    rank: ClassVar[int] = 1
 
     def matches(self, who: Caller) -> bool:
         """Whether the address of `who` lies in it."""
         return who.address is not None and who.address in self.network
 
 
-@dataclass(frozen=True, slots=True)
-class Wildcard:
+class Wildcard(NamedTuple):
     """Hosts whose names match; ``*`` matches dots as well."""
 
     text: str
     pattern: re.Pattern[str]
-    rank: ClassVar[int] = 2
 
     def matches(self, who: Caller) -> bool:
         """Whether one of the names of `who` matches as a whole."""
         return who.address is not None and any(self.pattern.match(name) for name in who.names.names(who.host))
 
 
-@dataclass(frozen=True, slots=True)
-class Netgroup:
+class Netgroup(NamedTuple):
     """The hosts of a netgroup."""
 
     text: str
     name: str
-    rank: ClassVar[int] = 3
 
     def matches(self, who: Caller) -> bool:
         """Whether `who` belongs to it."""
         return who.address is not None and self.name in who.names.netgroups(who.host)
 
 
-@dataclass(frozen=True, slots=True)
-class Everybody:
+class Everybody(NamedTuple):
     """Every host there is."""
 
     text: str = "*"
-    rank: ClassVar[int] = 4
 
     def matches(self, _who: Caller) -> bool:
         """True."""
@@ -116,6 +105,7 @@ class Everybody:
 ClientSpec = Host | Network | Wildcard | Netgroup | Everybody
 Resolve = Callable[[str], Iterable[str]]
 EVERYBODY = Everybody()
+_BY_SPECIFICITY = (Host, Network, Wildcard, Netgroup, Everybody)
 
 
 def addresses_of(name: str) -> list[str]:
@@ -180,4 +170,4 @@ Ruled = TypeVar("Ruled", bound=_HasClient)
 
 def by_specificity(rules: Iterable[Ruled]) -> list[Ruled]:
     """`rules` in the order in which they are to be tried: the first that matches counts."""
-    return sorted(rules, key=lambda rule: rule.client.rank)
+    return sorted(rules, key=lambda rule: _BY_SPECIFICITY.index(type(rule.client)))

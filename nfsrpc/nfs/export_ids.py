@@ -56,7 +56,7 @@ def kept_ids(directory: str, keys: Iterable[bytes]) -> dict[bytes, int]:
 def _read(path: str) -> dict[bytes, int]:
     """Lines of an id and the percent-encoded key."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             rows = [line.split() for line in file]
     except FileNotFoundError:
         return {}

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -29,8 +28,7 @@ class Access(NamedTuple):
 DEFAULTS = Access()
 
 
-@dataclass(frozen=True, slots=True)
-class ExportOptions:
+class ExportOptions(NamedTuple):
     """Everything that an option list says; as it is made, exports(5)'s defaults.
 
     access
@@ -49,7 +47,7 @@ class ExportOptions:
     """
 
     access: Access = DEFAULTS
-    by_security: Mapping[str, Access] = field(default_factory=dict)
+    by_security: Mapping[str, Access] = MappingProxyType({})
     active: frozenset[str] = frozenset()
     anonuid: int = NOBODY
     anongid: int = NOBODY
@@ -72,8 +70,7 @@ class ExportOptions:
 
     def as_one(self, uid: int, gid: int) -> "ExportOptions":
         """These options, but everybody acts as this user and group."""
-        return replace(
-            self,
+        return self._replace(
             access=self.access._replace(all_squash=True),
             by_security={name: access._replace(all_squash=True) for name, access in self.by_security.items()},
             anonuid=uid,
@@ -86,7 +83,7 @@ class ExportOptions:
             name: access._replace(**changes) if name in self.active else access
             for name, access in self.by_security.items()
         }
-        return replace(self, access=self.access._replace(**changes), by_security=changed)
+        return self._replace(access=self.access._replace(**changes), by_security=changed)
 
     def with_security(self, names: str) -> "ExportOptions":
         """These options after ``sec=names``; raises `BadOption`."""
@@ -95,21 +92,23 @@ class ExportOptions:
             if name not in NAMES:
                 raise BadOption(f"unknown security {name!r}; there are {', '.join(NAMES)}, joined by ':'")
         added = {name: self.access for name in found if name not in self.by_security}
-        return replace(self, by_security={**self.by_security, **added}, active=frozenset(found))
+        return self._replace(by_security={**self.by_security, **added}, active=frozenset(found))
 
 
 _ALIASES: Mapping[str, str] = MappingProxyType({"unix": "sys", "null": "none"})
 
-_ACCESS: Mapping[str, tuple[str, bool]] = MappingProxyType({
-    "ro": ("read_only", True),
-    "rw": ("read_only", False),
-    "secure": ("secure", True),
-    "insecure": ("secure", False),
-    "root_squash": ("root_squash", True),
-    "no_root_squash": ("root_squash", False),
-    "all_squash": ("all_squash", True),
-    "no_all_squash": ("all_squash", False),
-})
+_ACCESS: Mapping[str, tuple[str, bool]] = MappingProxyType(
+    {
+        "ro": ("read_only", True),
+        "rw": ("read_only", False),
+        "secure": ("secure", True),
+        "insecure": ("secure", False),
+        "root_squash": ("root_squash", True),
+        "no_root_squash": ("root_squash", False),
+        "all_squash": ("all_squash", True),
+        "no_all_squash": ("all_squash", False),
+    }
+)
 
 _SEALED = "no handle leads out of an export, with or without it"
 _GATHERED = "changes that arrive together are made durable together, always"
@@ -117,33 +116,35 @@ _NO_ACL = "the ACL protocol is not served"
 _NO_LOCKS = "the lock protocol is not served"
 _ONE_STORE = "an export is one store, and nothing is mounted inside it"
 _NO_V4 = "it is about NFS version 4"
-IDLE: Mapping[str, str] = MappingProxyType({
-    "subtree_check": _SEALED,
-    "no_subtree_check": _SEALED,
-    "wdelay": _GATHERED,
-    "no_wdelay": _GATHERED,
-    "acl": _NO_ACL,
-    "no_acl": _NO_ACL,
-    "auth_nlm": _NO_LOCKS,
-    "no_auth_nlm": _NO_LOCKS,
-    "secure_locks": _NO_LOCKS,
-    "insecure_locks": _NO_LOCKS,
-    "hide": _ONE_STORE,
-    "nohide": _ONE_STORE,
-    "crossmnt": _ONE_STORE,
-    "nocrossmnt": _ONE_STORE,
-    "mountpoint": _ONE_STORE,
-    "mp": _ONE_STORE,
-    "nordirplus": "READDIRPLUS is not served",
-    "pnfs": _NO_V4,
-    "no_pnfs": _NO_V4,
-    "refer": _NO_V4,
-    "replicas": _NO_V4,
-    "security_label": _NO_V4,
-    "reexport": "nothing is exported again that came over NFS",
-    "squash_uids": "single users are not squashed, by any server; all_squash squashes everybody",
-    "squash_gids": "single groups are not squashed, by any server; all_squash squashes everybody",
-})
+IDLE: Mapping[str, str] = MappingProxyType(
+    {
+        "subtree_check": _SEALED,
+        "no_subtree_check": _SEALED,
+        "wdelay": _GATHERED,
+        "no_wdelay": _GATHERED,
+        "acl": _NO_ACL,
+        "no_acl": _NO_ACL,
+        "auth_nlm": _NO_LOCKS,
+        "no_auth_nlm": _NO_LOCKS,
+        "secure_locks": _NO_LOCKS,
+        "insecure_locks": _NO_LOCKS,
+        "hide": _ONE_STORE,
+        "nohide": _ONE_STORE,
+        "crossmnt": _ONE_STORE,
+        "nocrossmnt": _ONE_STORE,
+        "mountpoint": _ONE_STORE,
+        "mp": _ONE_STORE,
+        "nordirplus": "READDIRPLUS is not served",
+        "pnfs": _NO_V4,
+        "no_pnfs": _NO_V4,
+        "refer": _NO_V4,
+        "replicas": _NO_V4,
+        "security_label": _NO_V4,
+        "reexport": "nothing is exported again that came over NFS",
+        "squash_uids": "single users are not squashed, by any server; all_squash squashes everybody",
+        "squash_gids": "single groups are not squashed, by any server; all_squash squashes everybody",
+    }
+)
 """Words of nfs-utils that are taken and mean nothing here, and why."""
 
 
@@ -184,13 +185,15 @@ def _transports(text: str) -> frozenset[str] | None:
 
 
 _TRANSPORTS = frozenset({"none", "tls", "mtls"})
-_VALUED: Mapping[str, Callable[[ExportOptions, str], ExportOptions]] = MappingProxyType({
-    "anonuid": lambda options, text: replace(options, anonuid=_number(text, "anonuid")),
-    "anongid": lambda options, text: replace(options, anongid=_number(text, "anongid")),
-    "fsid": lambda options, text: replace(options, fsid=_fsid(text)),
-    "sec": ExportOptions.with_security,
-    "xprtsec": lambda options, text: replace(options, transports=_transports(text)),
-})
+_VALUED: Mapping[str, Callable[[ExportOptions, str], ExportOptions]] = MappingProxyType(
+    {
+        "anonuid": lambda options, text: options._replace(anonuid=_number(text, "anonuid")),
+        "anongid": lambda options, text: options._replace(anongid=_number(text, "anongid")),
+        "fsid": lambda options, text: options._replace(fsid=_fsid(text)),
+        "sec": ExportOptions.with_security,
+        "xprtsec": lambda options, text: options._replace(transports=_transports(text)),
+    }
+)
 ASYNC_RISK = "a power cut can take the latest changes that clients were told are safe"
 _SYNC: Mapping[str, bool] = MappingProxyType({"sync": True, "async": False})
 
@@ -208,7 +211,7 @@ def with_option(options: ExportOptions, word: str) -> tuple[ExportOptions, str |
         key, setting = _ACCESS[name]
         return options.with_access(**{key: setting}), None
     if not equals and name in _SYNC:
-        return replace(options, sync=_SYNC[name]), None if _SYNC[name] else f"async: {ASYNC_RISK}"
+        return options._replace(sync=_SYNC[name]), None if _SYNC[name] else f"async: {ASYNC_RISK}"
     if equals and name in _VALUED:
         return _VALUED[name](options, value), None
     if name in IDLE:

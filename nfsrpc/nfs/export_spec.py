@@ -1,7 +1,6 @@
 """An export as it is asked for, by a file or on the command line."""
 
 import os
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .clients import EVERYBODY, ClientSpec
@@ -21,8 +20,7 @@ OPEN = Rule(EVERYBODY, ExportOptions(by_security=dict.fromkeys(ANYBODY, Access(F
 """Everybody may do everything: what a volume on the command line is served with."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportSpec:
+class ExportSpec(NamedTuple):
     """A mount path, the store behind it (by the path it is kept at), and who may mount it.
 
     `path` is absolute, without a trailing slash (but ``/``). Options that cannot differ between
@@ -56,7 +54,7 @@ class ExportSpec:
     def as_one(self, uid: int, gid: int) -> "ExportSpec":
         """The same export, in which every caller acts as this user and group."""
         rules = tuple(Rule(rule.client, rule.options.as_one(uid, gid)) for rule in self.rules)
-        return replace(self, rules=rules)
+        return self._replace(rules=rules)
 
     def __str__(self) -> str:
         return os.fsdecode(self.path)

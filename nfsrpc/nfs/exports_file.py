@@ -10,31 +10,12 @@ from nfsrpc.protocols import mount as mnt
 from .clients import EVERYBODY, BadClient, ClientSpec, Resolve, addresses_of, parse_client
 from .export_options import BadOption, ExportOptions, split_options, with_option
 from .export_spec import ExportSpec, Rule
-from .exports_lexer import Place, Unclosed, Word, entries
+from .exports_lexer import Unclosed, Word, entries
+from .exports_remarks import BadExports, Place, Remark
 from .paths import normal_path
 
 SIZE_MAX = 1 << 20
 """Bytes of a file that is read."""
-
-
-class Remark(NamedTuple):
-    """What is to be said about a place of a file."""
-
-    place: Place
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.place.line}:{self.place.column}: {self.text}"
-
-
-class BadExports(ValueError):
-    """A file that cannot be taken; nothing of it is. `errors` has everything that is wrong with it."""
-
-    def __init__(self, path: str, errors: list[Remark]) -> None:
-        more = f" (and {len(errors) - 1} more; `nfsrpc exportfs --check {path}` tells all)" if len(errors) > 1 else ""
-        super().__init__(f"{path}:{errors[0]}{more}")
-        self.path = path
-        self.errors = errors
 
 
 class ExportsFile(NamedTuple):
@@ -124,8 +105,10 @@ class _Reader:
     def _client(self, word: Word, name: str, before: Word, path: Word) -> ClientSpec | None:
         if not name:
             alone = before is path or before.text.startswith("-") or before.text.endswith(")")
-            cause = "options without a client are for everybody" if alone else (
-                f"a blank parts {before.text!r} from its options: these are for everybody"
+            cause = (
+                "options without a client are for everybody"
+                if alone
+                else (f"a blank parts {before.text!r} from its options: these are for everybody")
             )
             remedy = f"write *{word.text}" if alone else f"write {before.text}{word.text}"
             self.remarks.append(Remark(word.start, f"{cause}; {remedy}"))

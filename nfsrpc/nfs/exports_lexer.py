@@ -9,15 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .exports_remarks import Place
+
 _OCTAL = re.compile(r"\\([0-3][0-7]{2})")
 _BLANKS = " \t\r\f\v"
-
-
-class Place(NamedTuple):
-    """Where something stands in a file; lines and columns count from 1."""
-
-    line: int
-    column: int
 
 
 class Word(NamedTuple):

@@ -1,16 +1,9 @@
 """Which flavours of authentication an NFS server takes, and what ``sec=`` of exports(5) means."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from nfsrpc.auth import (
-    Authenticator,
-    IssuingSysAuthenticator,
-    NoneAuthenticator,
-    ShortAuthenticator,
-    Shorthands,
-    SysAuthenticator,
-)
+from nfsrpc.auth import Authenticator, NoneAuthenticator, SysAuthenticator
 from nfsrpc.auth.idmap import IdMap, Unix, read_static
 
 KERBEROS = ("krb5", "krb5i", "krb5p")
@@ -31,8 +24,7 @@ def parse_security(text: str) -> frozenset[str]:
     return names
 
 
-@dataclass(frozen=True, slots=True)
-class SecurityOptions:
+class SecurityOptions(NamedTuple):
     """How callers are known.
 
     public_keys, keyserv
@@ -58,6 +50,8 @@ def authenticators(wanted: Iterable[str], options: SecurityOptions) -> list[Auth
     names = frozenset(wanted)
     found: list[Authenticator] = [NoneAuthenticator()]
     if options.shorthand:
+        from nfsrpc.auth.short import IssuingSysAuthenticator, ShortAuthenticator, Shorthands
+
         shorthands = Shorthands()
         found += [IssuingSysAuthenticator(shorthands), ShortAuthenticator(shorthands)]
     else:

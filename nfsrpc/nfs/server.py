@@ -5,17 +5,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nfsrpc.auth import Authenticator
-from nfsrpc.portmap.client import PORT as PORTMAP_PORT
-from nfsrpc.portmap.client import Registration
 from nfsrpc.portmap.entry import Registered, Transport
-from nfsrpc.portmap.forward import Forwarder
-from nfsrpc.portmap.networks import in_group
 from nfsrpc.portmap.own import own_entries
 from nfsrpc.portmap.registry import Registry
 from nfsrpc.portmap.service import Mapper
@@ -41,6 +37,7 @@ from .security import SecurityOptions, authenticators
 if TYPE_CHECKING:
     import ssl
 
+    from nfsrpc.portmap.client import Registration
     from nfsrpc.transport.tls import ServerTls
 
 _log = logging.getLogger(__name__)
@@ -78,8 +75,7 @@ class Place(NamedTuple):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """How to serve: address, port (0: a free one), workers, whether to care for port 111, who is believed, TLS.
 
     `state`: where what is to be known of plain directories is kept; None: the usual place.
@@ -91,7 +87,7 @@ class Options:
     port: int = 2049
     workers: int = 1
     portmap: bool = True
-    security: SecurityOptions = field(default_factory=SecurityOptions)
+    security: SecurityOptions = SecurityOptions()
     tls: "ServerTls | None" = None
     state: Path | None = None
     shared: bool = False
@@ -163,6 +159,8 @@ class NfsServer:
                 port111, reason = self._register(stack, server)
             self._fill_registry(server)
             if self._options.indirect:
+                from nfsrpc.portmap.networks import in_group
+
                 stack.enter_context(in_group())
             yield server, Place(self._options.host, server.ports[0], port111, reason)
 
@@ -250,14 +248,14 @@ class NfsServer:
         """The server on its own port, and on 111 as well where that is wanted and possible."""
         options = self._options
         main = (options.host, options.port)
-        if options.port == PORTMAP_PORT:
+        if options.port == portmap.PMAP_PORT:
             return self._serving([main]), Port111.OWN
         if not options.portmap:
             return self._serving([main]), Port111.UNUSED
         try:
-            return self._serving([main, (options.host, PORTMAP_PORT)]), Port111.OWN
+            return self._serving([main, (options.host, portmap.PMAP_PORT)]), Port111.OWN
         except PortInUse as error:
-            if error.port != PORTMAP_PORT:
+            if error.port != portmap.PMAP_PORT:
                 raise
             return self._serving([main]), Port111.TAKEN
         except PermissionError:
@@ -278,6 +276,8 @@ class NfsServer:
         return None if self._options.tls is None else self._options.tls.context()
 
     def _register(self, stack: ExitStack, server: Server) -> tuple[Port111, str]:
+        from nfsrpc.portmap.client import Registration
+
         registration = Registration(_lines(server.ports[0]))
         try:
             registration.register()
@@ -313,8 +313,15 @@ class NfsServer:
             *self._protected(
                 [nfs2.binding(exports), *mount_program.bindings(exports, rmtabs), *rquota.bindings(exports)]
             ),
-            *Mapper(self._registry, self._statistics, Forwarder() if self._options.indirect else None).bindings(),
+            *self._mapper().bindings(),
         ]
+
+    def _mapper(self) -> Mapper:
+        if not self._options.indirect:
+            return Mapper(self._registry, self._statistics)
+        from nfsrpc.portmap.forward import Forwarder
+
+        return Mapper(self._registry, self._statistics, Forwarder())
 
     def _protected(self, bindings: Iterable[Binding]) -> Iterable[Binding]:
         """As --tls says. The portmapper is not among them: who looks for a service does not know yet what it wants."""
@@ -341,14 +348,10 @@ def _tell_apart(locks: Mapping[str, Held]) -> None:
 
 
 def _lines(port: int) -> list[Registered]:
-    return [
-        Registered(program, version, protocol, port)
-        for program, version in PROGRAMS
-        for protocol in Transport
-    ]
+    return [Registered(program, version, protocol, port) for program, version in PROGRAMS for protocol in Transport]
 
 
-def _withdraw(registration: Registration, server: Server) -> None:
+def _withdraw(registration: "Registration", server: Server) -> None:
     if server.succeeded:
         return
     try:

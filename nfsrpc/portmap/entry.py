@@ -28,3 +28,12 @@ class Service(NamedTuple):
     netid: str
     address: str
     owner: str = "unknown"
+
+
+class Target(NamedTuple):
+    """The procedure that the portmapper is to call for somebody, and its encoded arguments."""
+
+    program: int
+    version: int
+    procedure: int
+    args: bytes

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nfsrpc.protocols.portmap import PMAP_PROG
 from nfsrpc.rpc.allowance import Allowance
@@ -11,6 +11,7 @@ from nfsrpc.rpc.retry import MAYBE
 from nfsrpc.transport.client_udp import connect_udp
 from nfsrpc.xdr import Limits, Procedure
 
+from .entry import Target
 from .uaddr import from_uaddr
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ _THREADS = 8
 """Calls under way at once: as many as may begin in the time that one may take."""
 _MAX_ANSWER = 1400
 """Bytes of the longest result passed on: one packet, so that nobody is flooded with what others asked for."""
-
-
-class Target(NamedTuple):
-    """The procedure that is to be called, and its encoded arguments."""
-
-    program: int
-    version: int
-    procedure: int
-    args: bytes
 
 
 def _encode(args: tuple[bytes], out: list[bytes]) -> None:
@@ -78,9 +70,7 @@ class Forwarder:
         place = from_uaddr(address)
         host = ("::1" if ":" in place.host else "127.0.0.1") if place.is_wildcard else place.host
         program, version, number, args = target
-        procedure = Procedure(
-            program, version, number, "FORWARDED", _encode, _decode_args, _encode_result, _decode
-        )
+        procedure = Procedure(program, version, number, "FORWARDED", _encode, _decode_args, _encode_result, _decode)
         with connect_udp(host, place.port, timeout=TIME, policy=MAYBE) as client:
             result: bytes = client.call(procedure, (args,))
         if len(result) > _MAX_ANSWER:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nfsrpc.protocols import portmap as pm
 from nfsrpc.protocols import rpcb_prot as rb
@@ -16,11 +16,13 @@ from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import XdrError
 
 from .alive import Undertaker
-from .entry import Service, Transport
-from .forward import Forwarder, Target
+from .entry import Service, Target, Transport
 from .registry import SUPERUSER, Registry, port_of
 from .statistics import Statistics
 from .uaddr import from_taddr, from_uaddr, to_taddr, to_uaddr
+
+if TYPE_CHECKING:
+    from .forward import Forwarder
 
 _RESERVED = 1024
 _NETIDS = {
@@ -41,7 +43,7 @@ class Mapper:
         self,
         registry: Registry,
         statistics: Statistics | None = None,
-        forwarder: Forwarder | None = None,
+        forwarder: "Forwarder | None" = None,
         lists: Allowance | None = None,
     ) -> None:
         self._registry = registry

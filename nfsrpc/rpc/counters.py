@@ -9,7 +9,6 @@ may leave, the wait for the disk included. That is what its caller waits for.
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
 
@@ -31,17 +30,19 @@ _REPLAYS: Final = 1
 _FIRST_BUCKET: Final = 2
 
 
-@dataclass(slots=True)
 class Count:
     """One procedure, over all workers. `refused` messages are those of program 0."""
 
-    program: int
-    version: int
-    procedure: int
-    name: str
-    failures: int = 0
-    replays: int = 0
-    buckets: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    __slots__ = ("buckets", "failures", "name", "procedure", "program", "replays", "version")
+
+    def __init__(self, program: int, version: int, procedure: int, name: str) -> None:
+        self.program = program
+        self.version = version
+        self.procedure = procedure
+        self.name = name
+        self.failures = 0
+        self.replays = 0
+        self.buckets = [0] * BUCKETS
 
     @property
     def calls(self) -> int:

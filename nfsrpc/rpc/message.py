@@ -7,7 +7,6 @@ here because a server must answer a broken header by its place in the message
 and because the header is most of the cost of a small call.
 """
 
-from dataclasses import dataclass
 from struct import Struct, error
 from typing import Final, NamedTuple
 
@@ -120,9 +119,7 @@ def decode_call(data: bytes) -> CallHeader:
         verifier = _opaque_auth(data, flavor, length, at + 8) if length else OpaqueAuth(flavor, b"")
     except (error, ValueError):
         raise Refusal(auth_error(xid, auth_stat.AUTH_BADVERF)) from None
-    return CallHeader(
-        xid, program, version, procedure, credential, verifier, at, at + 8 + length + (-length & 3)
-    )
+    return CallHeader(xid, program, version, procedure, credential, verifier, at, at + 8 + length + (-length & 3))
 
 
 def plain_head(data: bytes) -> tuple[int, bytes]:
@@ -208,13 +205,15 @@ def auth_error(xid: int, stat: int) -> bytes:
     return _REPLY.pack(xid, _REPLY_INT, _DENIED) + _TWO.pack(reject_stat.AUTH_ERROR, stat)
 
 
-@dataclass(slots=True)
 class Reply:
     """An accepted and successful reply: the verifier, and where in the message the result begins."""
 
-    xid: int
-    verifier: OpaqueAuth
-    body: int
+    __slots__ = ("body", "verifier", "xid")
+
+    def __init__(self, xid: int, verifier: OpaqueAuth, body: int) -> None:
+        self.xid = xid
+        self.verifier = verifier
+        self.body = body
 
 
 _ACCEPT_ERRORS = {

@@ -6,7 +6,6 @@ is encoded twice.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from nfsrpc.xdr import Procedure
@@ -77,7 +76,6 @@ class Seal(Protocol):
         """The encoded result as it travels."""
 
 
-@dataclass(slots=True)
 class Accept:
     """A call whose caller is known. Not frozen because some flavours make one for every call; nobody changes one.
 
@@ -90,10 +88,15 @@ class Accept:
         time: the flavour is not asked again then.
     """
 
-    principal: Any
-    verifier: OpaqueAuth = NULL_AUTH
-    seal: Seal | None = None
-    lasting: bool = False
+    __slots__ = ("lasting", "principal", "seal", "verifier")
+
+    def __init__(
+        self, principal: Any, verifier: OpaqueAuth = NULL_AUTH, seal: Seal | None = None, lasting: bool = False
+    ) -> None:
+        self.principal = principal
+        self.verifier = verifier
+        self.seal = seal
+        self.lasting = lasting
 
 
 class ServerFlavor(Protocol):

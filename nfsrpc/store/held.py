@@ -7,10 +7,8 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from .errors import CannotServe, DirectoryInUse
 from .interface import Store
-from .passthrough import CannotServe, DirectoryInUse, DirectoryLock, Passthrough
-from .passthrough.kernel import Capabilities
-from .passthrough.owners import owners
 from .volume import Volume, VolumeInUse, VolumeLock
 from .volume.contents import DIRECTORY as CONTENTS
 from .volume.database import FILE as DATABASE_FILE
@@ -55,24 +53,6 @@ class HeldVolume:
         return Volume(self.keep, self._lock, asynchronous=asynchronous)
 
 
-class HeldDirectory:
-    """A plain directory, with its state kept below the directory `state` (None: the usual place)."""
-
-    def __init__(
-        self, path: str | os.PathLike[str], state: str | os.PathLike[str] | None = None, inherited: int | None = None
-    ) -> None:
-        """CannotServe. `inherited`: the descriptor of a lock that a predecessor holds."""
-        self._lock = DirectoryLock(path, state, inherited=inherited)
-        self.keep = self._lock.state
-        self.user: tuple[int, int] | None = None if owners(Capabilities()).honoured else (os.geteuid(), os.getegid())
-        self.fileno = self._lock.fileno
-        self.release = self._lock.release
-
-    def attach(self, *, asynchronous: bool = False) -> Store:
-        """See `Held.attach`: changes of a directory are never answered early."""
-        return Passthrough(self._lock)
-
-
 def is_volume(path: str | os.PathLike[str]) -> bool:
     """Whether a volume is at `path`. CannotServe if it has lost its superblock: its files are not for clients."""
     if os.path.lexists(os.path.join(path, SUPERBLOCK_FILE)):
@@ -101,4 +81,6 @@ def hold(
         return HeldVolume(path, shared, inherited)
     if shared:
         raise CannotServe(path, "a plain directory is served by one server at a time; only volumes can be shared")
+    from .passthrough.held import HeldDirectory  # Linux's own system calls, of which a volume needs none
+
     return HeldDirectory(path, state, inherited)

@@ -5,7 +5,7 @@ import ipaddress
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .inheritance import Inheritance
 
@@ -22,8 +22,7 @@ class PortInUse(OSError):
         self.port = port
 
 
-@dataclass(slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """A UDP and a listening TCP socket on the same address and port, both non-blocking."""
 
     udp: socket.socket
@@ -128,7 +127,9 @@ def bind(host: str, port: int, workers: int = 1, patience: float = 0.5) -> list[
     port whose last owner was killed this moment is waited for, `patience`
     seconds at most. Raises OSError for an address that is not this machine's.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    # Of a name that is all ASCII, Python would make bytes by its IDNA codec, which is a large one.
+    name = host.encode() if host.isascii() else host
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     info = (int(found[0]), str(found[4][0]), port)
     sole = _probed(info, patience)
     if workers == 1:

@@ -1,12 +1,13 @@
 """Descriptors that outlive a program: from a predecessor at an upgrade, or from systemd's socket activation."""
 
-import json
 import logging
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import MutableMapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .successor import Successor
 
 _log = logging.getLogger(__name__)
 _VARIABLE = "NFSRPC_INHERITED"
@@ -31,6 +32,8 @@ class Inheritance:
         """Sockets from systemd, in its order."""
         text = variables.pop(_VARIABLE, None)
         if text is not None:
+            import json
+
             left = json.loads(text)
             if left["parent"] == os.getppid():
                 self._given = left["descriptors"]
@@ -64,50 +67,9 @@ class Inheritance:
 
     def start_successor(self) -> "Successor":
         """Start this very command again, as a new process that inherits everything kept. OSError: it cannot start."""
-        mine, theirs = os.pipe()
-        try:
-            descriptors = {**self._kept, "ready": theirs}
-            left = json.dumps({"parent": os.getpid(), "descriptors": descriptors})
-            process = subprocess.Popen(
-                [sys.executable, *sys.orig_argv[1:]],
-                env={**os.environ, _VARIABLE: left},
-                pass_fds=list(descriptors.values()),
-            )
-        except OSError:
-            os.close(mine)
-            raise
-        finally:
-            os.close(theirs)
-        return Successor(process, mine)
+        from .successor import start
 
-
-class Successor:
-    """A process that is about to take over. Readable when it has, or when it has failed to."""
-
-    def __init__(self, process: subprocess.Popen[bytes], ready: int) -> None:
-        self._process = process
-        self._ready = ready
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    def fileno(self) -> int:
-        """What becomes readable."""
-        return self._ready
-
-    def has_taken_over(self) -> bool:
-        """Whether it answers calls now; False: it has failed, and ended. Call once, when it is readable."""
-        taken = os.read(self._ready, 1) != b""
-        os.close(self._ready)
-        if taken:
-            # It outlives us: there is nothing to wait for, and nothing to warn of.
-            self._process.returncode = 0
-        else:
-            self._process.kill()
-            self._process.wait()
-        return taken
+        return start(_VARIABLE, self._kept)
 
 
 def _activated(variables: MutableMapping[str, str]) -> list[socket.socket]:

@@ -3,11 +3,13 @@
 import errno
 import logging
 import socket
+import sys
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from nfsrpc.rpc.dispatch import Peer, Reply
@@ -19,7 +21,6 @@ from .connection import Connection, shared_memory
 from .datagrams import Datagrams, datagrams
 from .endpoints import Endpoint
 from .readiness import READ, WRITE, Readiness
-from .unix import peer_uid
 
 if TYPE_CHECKING:
     import ssl
@@ -39,6 +40,7 @@ _FAREWELL = 0.5
 """Seconds that peers have to notice the end of their connections, so that no reply is lost to a reset."""
 _ACCEPTS = 64
 """Connections taken from one listener in one turn at most."""
+_UCRED = Struct("=iII")
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Turn = Callable[[Sequence[tuple[bytes, Peer]]], list[Reply]]
@@ -354,5 +356,13 @@ class Loop:
 
 def _peer(sock: socket.socket, address: Any) -> Peer:
     if sock.family == socket.AF_UNIX:
-        return Peer("local", 0, "local", peer_uid(sock))
+        return Peer("local", 0, "local", _peer_uid(sock))
     return Peer(numeric_host(address), int(address[1]), "tcp6" if sock.family == socket.AF_INET6 else "tcp")
+
+
+def _peer_uid(sock: socket.socket) -> int | None:
+    """The user at the other end of a connected UNIX socket, None where this system does not tell."""
+    if sys.platform != "linux":
+        return None
+    _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return int(uid)

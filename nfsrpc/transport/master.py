@@ -13,14 +13,16 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nfsrpc.rpc.errors import RpcError
 
-from .inheritance import Inheritance, Successor, notify
+from .inheritance import Inheritance, notify
 from .loop import Loop, Turn
 from .signals import Signals
+
+if TYPE_CHECKING:
+    from .successor import Successor
 
 _log = logging.getLogger(__name__)
 FORESEEN = (OSError, ValueError, RpcError)
@@ -30,8 +32,11 @@ Attendant = tuple[Any, Callable[[], None]]
 """Something with a descriptor, and what to do when it is readable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class WorkersFailed(Exception):
+    """Workers fail at their start again and again, and none answers."""
+
+
+class Plan(NamedTuple):
     """What `run` runs.
 
     make_turn
@@ -51,7 +56,7 @@ class Plan:
     inheritance: Inheritance
     reload: Callable[[], None] = lambda: None
     state: Callable[[], str] = lambda: ""
-    attendants: Sequence[Attendant] = field(default=())
+    attendants: Sequence[Attendant] = ()
 
 
 class Master(ABC):

@@ -6,7 +6,6 @@ anybody, and never in a call's way.
 
 import contextlib
 import errno
-import json
 import os
 import selectors
 import socket
@@ -153,6 +152,8 @@ class Reporter:
 
     def _tell(self, sock: socket.socket) -> None:
         """One JSON document for whoever connects. What does not fit its buffer at once is not waited for."""
+        import json
+
         with contextlib.suppress(OSError), sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             sock.sendall(json.dumps(self._read()).encode())
@@ -211,6 +212,8 @@ def _unix_listener(path: Path) -> socket.socket:
 
 def ask(path: Path, timeout: float = 5.0) -> Any:
     """What the server behind the control socket `path` says. OSError: none is there."""
+    import json
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout)
         sock.connect(str(path))

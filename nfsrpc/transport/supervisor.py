@@ -15,7 +15,7 @@ from typing import Any
 
 from .inheritance import notify
 from .loop import Loop
-from .master import FORESEEN, Master, Plan
+from .master import FORESEEN, Master, Plan, WorkersFailed
 
 _log = logging.getLogger(__name__)
 _GRACE = 15.0
@@ -42,10 +42,6 @@ class _Worker:
     """The end of a pipe that says when it answers calls, or why it never will."""
     answers: bool = False
     reason: str = ""
-
-
-class WorkersFailed(Exception):
-    """Workers fail at their start again and again, and none answers."""
 
 
 class Supervisor(Master):

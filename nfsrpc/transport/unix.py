@@ -2,9 +2,7 @@
 
 import os
 import socket
-import sys
 import time
-from struct import Struct
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,16 +14,7 @@ from nfsrpc.rpc.record import RecordReader, frame
 from nfsrpc.rpc.retry import MAYBE
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure
 
-_UCRED = Struct("=iII")
 _READ = 1 << 16
-
-
-def peer_uid(sock: socket.socket) -> int | None:
-    """The user at the other end of a connected UNIX socket, None where this system does not tell."""
-    if sys.platform != "linux":
-        return None
-    _, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return int(uid)
 
 
 def listen_unix(path: str, mode: int = 0o666) -> socket.socket:

@@ -7,7 +7,6 @@ from typing import Any
 from .heap import keep_freed
 from .inheritance import notify
 from .master import FORESEEN, Master, Plan
-from .supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +19,13 @@ def run(plan: Plan) -> bool:
     supervisor was killed end by themselves.
     """
     keep_freed()
-    master = Alone(plan) if plan.workers == 1 else Supervisor(plan)
+    master: Master
+    if plan.workers == 1:
+        master = Alone(plan)
+    else:
+        from .supervisor import Supervisor
+
+        master = Supervisor(plan)
     with master.signals:
         return master.run()
 

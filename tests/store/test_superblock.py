@@ -1,6 +1,5 @@
 """The superblock: no torn write costs a volume."""
 
-import dataclasses
 import random
 import zlib
 
@@ -28,7 +27,7 @@ def test_what_it_says(volume_path, file):
     raw = (volume_path / "superblock").read_bytes()
     assert raw[:16] == raw[SPACING : SPACING + 16] == b"nfsrpc volume\r\n\0"
     assert raw[16:20] == b"\0\0\0\2"
-    assert unpack(raw[:COPY_SIZE]) == (2, dataclasses.replace(superblock, sequence=0))
+    assert unpack(raw[:COPY_SIZE]) == (2, superblock._replace(sequence=0))
 
 
 def test_no_two_volumes_are_alike(tmp_path):
@@ -44,7 +43,7 @@ def test_no_two_volumes_are_alike(tmp_path):
 def test_updates_take_turns(file):
     seen = file.read()
     for number in range(2, 6):
-        updated = file.update(dataclasses.replace(seen, reserved=seen.reserved + number))
+        updated = file.update(seen._replace(reserved=seen.reserved + number))
         assert updated.sequence == number
         assert [copy[1].sequence for copy in file.copies()] == sorted((number, number - 1), key=lambda n: n & 1)
         assert file.read() == updated
@@ -56,8 +55,8 @@ def test_torn_anywhere(volume_path, file, place):
     old = file.read()
     raw = (volume_path / "superblock").read_bytes()
     before = raw[place * SPACING : place * SPACING + COPY_SIZE]
-    new = pack(dataclasses.replace(old, sequence=2 + place, reserved=old.reserved + 1000))
-    other = dataclasses.replace(old, sequence=1 - place)
+    new = pack(old._replace(sequence=2 + place, reserved=old.reserved + 1000))
+    other = old._replace(sequence=1 - place)
     rng = random.Random(place)
     for cut in range(COPY_SIZE + 1):
         middle = sorted(rng.sample(range(COPY_SIZE + 1), 2))
@@ -95,7 +94,7 @@ def test_both_copies_lost(volume_path):
 
 
 def test_a_later_format(volume_path, file):
-    raw = bytearray(pack(dataclasses.replace(file.read(), sequence=9)))
+    raw = bytearray(pack(file.read()._replace(sequence=9)))
     raw[19] = 3
     raw[-4:] = zlib.crc32(raw[:-4]).to_bytes(4, "big")
     with (volume_path / "superblock").open("r+b") as disk:

@@ -1,6 +1,6 @@
 """The passthrough store: an existing directory of the host. `docs/passthrough.md` says what it promises."""
 
-from .errors import CannotServe, DirectoryInUse
+from ..errors import CannotServe, DirectoryInUse
 from .limits import PassthroughLimits
 from .passthrough import Passthrough
 from .state import DirectoryLock, default_state

@@ -1,10 +1,9 @@
 """The bounds of a passthrough store, in one place, each with its reason."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class PassthroughLimits:
+class PassthroughLimits(NamedTuple):
     """What one process keeps in memory and open, and what the side table may give out."""
 
     directories: int = 256

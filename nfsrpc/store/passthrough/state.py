@@ -15,11 +15,11 @@ from hashlib import blake2s
 from pathlib import Path
 from types import TracebackType
 
+from ..errors import CannotServe, DirectoryInUse
 from ..volume import schema as volume
 from ..volume.database import FILE, Database
 from ..volume.replay import greatest_age
 from . import kernel, schema
-from .errors import CannotServe, DirectoryInUse
 
 LOCK_FILE = "lock"
 
@@ -106,9 +106,7 @@ class DirectoryLock:
             if database.one(schema.TABLE_COUNT) == (0,):
                 for statement in schema.TABLES:
                     database.run(statement)
-                database.run(
-                    schema.IDENTITY_NEW, (secrets.randbelow(0xFFFFFFFF) + 1, secrets.token_bytes(32), path)
-                )
+                database.run(schema.IDENTITY_NEW, (secrets.randbelow(0xFFFFFFFF) + 1, secrets.token_bytes(32), path))
                 database.run(schema.FILE_ADD_ROOT, (schema.ROOT, handle))
                 database.run(schema.STATE_NEW)
             database.run(schema.IDENTITY_PATH, (path,))

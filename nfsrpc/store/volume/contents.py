@@ -10,10 +10,9 @@ import errno
 import logging
 import os
 import re
-import secrets
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import schema
 from .database import LOG_FILE, Database
@@ -23,6 +22,9 @@ from .limits import VolumeLimits
 from .sparse import extents
 from .unit import Outcome, Unit
 from .writebehind import SYNC_THREADS, Batch, WriteBehind
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def file_name(key: Key) -> str:
 
 def _new_owner() -> int:
     """A number, not 0, that no process has its records under."""
-    return secrets.randbits(62) + 1
+    return (int.from_bytes(os.urandom(8)) >> 2) + 1
 
 
 def lost() -> OSError:
@@ -233,6 +235,8 @@ class Contents:
                 sync_data(descriptor)
             return
         if self._syncing is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._syncing = ThreadPoolExecutor(SYNC_THREADS, "sync")
         syncing = [self._syncing.submit(sync_data, descriptor) for descriptor in descriptors]
         # All of them end before an error of one lets anybody close descriptors.

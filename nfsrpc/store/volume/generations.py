@@ -1,7 +1,6 @@
 """Generations: numbers given out once in the life of a volume, whatever crashes or is rolled back."""
 
 import errno
-from dataclasses import replace
 
 from .limits import VolumeLimits
 from .superblock import SuperblockFile
@@ -34,5 +33,5 @@ class Generations:
         end = min(start + self._limits.generation_block, self._limits.generation + 1)
         if start >= end:
             raise OSError(errno.ENOSPC, "every generation of this volume has been given out")
-        self._superblock.update(replace(superblock, reserved=end))
+        self._superblock.update(superblock._replace(reserved=end))
         self._next, self._end = start, end

@@ -4,7 +4,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from ..interface import OldKey
 from .beside import beside_servers
@@ -39,7 +38,7 @@ def rekey_volume(
             good = (OldKey(old.key, present + keep), *good)
         if len(good) > OLD_KEYS:
             raise VolumeError(path, f"{OLD_KEYS} older keys are still good; one has to expire before the next change")
-        superblock.update(replace(old, key=new_key(), old_keys=good))
+        superblock.update(old._replace(key=new_key(), old_keys=good))
         return good
 
 
@@ -51,7 +50,7 @@ def adopt_volume(path: str | os.PathLike[str], *, moved: bool = False) -> Superb
     files. OSError; NotAVolume; VolumeInUse.
     """
     with Lock(path), beside_servers(path, changing=True) as (superblock, _, _):
-        here = replace(superblock.read(), home=superblock.home)
+        here = superblock.read()._replace(home=superblock.home)
         if not moved:
-            here = replace(here, fsid=new_fsid(), key=new_key(), old_keys=())
+            here = here._replace(fsid=new_fsid(), key=new_key(), old_keys=())
         return superblock.update(here)

@@ -1,10 +1,9 @@
 """The bounds of a volume, in one place, each with its reason."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeLimits:
+class VolumeLimits(NamedTuple):
     """What a volume holds, and what one process keeps of it in memory."""
 
     name: int = 255

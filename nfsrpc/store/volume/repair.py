@@ -9,7 +9,6 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from . import contents, invariants, schema
@@ -64,7 +63,7 @@ class Repair:
     def _superblock_copies(self) -> None:
         """Both copies written anew; no generation in use is left to be given out again."""
         greatest = max(self._database.one(invariants.GREATEST_GENERATION))
-        wanted = replace(self._superblock, reserved=max(self._superblock.reserved, greatest + 1))
+        wanted = self._superblock._replace(reserved=max(self._superblock.reserved, greatest + 1))
         torn = None in self._superblock_file.copies()
         if torn or wanted.reserved != self._superblock.reserved:
             for _ in (0, 1):

@@ -10,7 +10,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +85,7 @@ class Snapshot:
             sync_file_system(descriptor)
         finally:
             os.close(descriptor)
-        superblock = replace(
-            self._superblock,
+        superblock = self._superblock._replace(
             fsid=new_fsid(),
             key=new_key(),
             old_keys=(),

@@ -5,9 +5,9 @@ it, so that a torn write costs that copy and never the other one.
 """
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import Struct
+from typing import NamedTuple
 from zlib import crc32
 
 from ..interface import OldKey
@@ -29,8 +29,7 @@ _CRC = Struct(">I")
 COPY_SIZE = _BODY.size + _CRC.size
 
 
-@dataclass(frozen=True, slots=True)
-class Superblock:
+class Superblock(NamedTuple):
     """`reserved`: every generation below it may have been given out. `created`: ns since the epoch.
 
     `home`: inode number, on the host, of the file that the superblock was made
@@ -134,7 +133,7 @@ class SuperblockFile:
 
     def update(self, superblock: Superblock) -> Superblock:
         """Durably replace the older copy by `superblock` under the next sequence number."""
-        following = replace(superblock, sequence=self.read().sequence + 1)
+        following = superblock._replace(sequence=self.read().sequence + 1)
         os.pwrite(self._descriptor, pack(following), (following.sequence & 1) * SPACING)
         sync_data(self._descriptor)
         return following
@@ -152,9 +151,9 @@ def write_new(volume: Path, superblock: Superblock) -> None:
     making = volume / (FILE + ".new")
     descriptor = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        here = replace(superblock, home=os.fstat(descriptor).st_ino)
+        here = superblock._replace(home=os.fstat(descriptor).st_ino)
         for sequence in (0, 1):
-            os.pwrite(descriptor, pack(replace(here, sequence=sequence)), sequence * SPACING)
+            os.pwrite(descriptor, pack(here._replace(sequence=sequence)), sequence * SPACING)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

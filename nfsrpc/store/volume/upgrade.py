@@ -7,7 +7,6 @@ leaves a volume that is whole: the old one, or the new one.
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from . import schema
@@ -33,7 +32,7 @@ def upgrade_volume(path: str | os.PathLike[str]) -> int:
             before = superblock.version()
             if before < FORMAT:
                 _change_tables(volume, before)
-                superblock.update(replace(superblock.read(), home=superblock.home))
+                superblock.update(superblock.read()._replace(home=superblock.home))
             return before
         finally:
             superblock.close()

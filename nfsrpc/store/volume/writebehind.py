@@ -11,7 +11,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +57,8 @@ class WriteBehind:
         self._failed: dict[Key, OSError] = {}
         self._closing = False
         self._thread: threading.Thread | None = None
+        from concurrent.futures import ThreadPoolExecutor
+
         self._pool = ThreadPoolExecutor(SYNC_THREADS, "write-behind")
 
     def hand_over(self, batch: Batch) -> None:

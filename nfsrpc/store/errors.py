@@ -1,4 +1,4 @@
-"""What forbids serving a directory; everything else the store raises is a plain `OSError`."""
+"""What forbids serving what is at a path; else a store of a plain directory raises plain `OSError`s."""
 
 import errno
 import os
