@@ -99,7 +99,16 @@ class Recorder:
         self._memory = memory
         self._words = memory.cast("Q")
         self._rows: dict[tuple[int, int, int], int] = {}
+        self._find_rows()
         self.refused = self._claim((0, 0, 0), "(refused)")
+
+    def _find_rows(self) -> None:
+        """A dead predecessor's rows go on. Rows are taken one after the other, and none is given back."""
+        for place in range(0, len(self._memory), _ROW):
+            program, version, procedure, used, _ = _HEAD.unpack_from(self._memory, place)
+            if not used:
+                return
+            self._rows[program, version, procedure] = (place + _HEAD.size) // 8
 
     def row(self, procedure: Procedure) -> int:
         """The row of `procedure`: the one it has, or a new one."""
@@ -109,17 +118,12 @@ class Recorder:
         known = self._rows.get(key)
         if known is not None:
             return known
-        place = next((at for at in range(0, len(self._memory), _ROW) if self._is_for(at, key)), None)
-        if place is None:
+        place = len(self._rows) * _ROW
+        if place >= len(self._memory):
             return self.refused
         _HEAD.pack_into(self._memory, place, *key, 1, name.encode())
         self._rows[key] = (place + _HEAD.size) // 8
         return self._rows[key]
-
-    def _is_for(self, at: int, key: tuple[int, int, int]) -> bool:
-        """Whether the row at `at` is free, or a dead predecessor's of the same procedure."""
-        *head, used, _ = _HEAD.unpack_from(self._memory, at)
-        return not used or tuple(head) == key
 
     def failed(self, row: int) -> None:
         """One more call that was not answered with SUCCESS."""
