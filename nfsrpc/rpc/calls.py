@@ -8,6 +8,7 @@ latest. The same table serves blocking and asyncio clients, datagrams and stream
 import contextlib
 import heapq
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
@@ -42,9 +43,7 @@ class Together:
 
     __slots__ = ("begin", "calls", "limits", "procedure", "schedule", "wake")
 
-    def __init__(
-        self, procedure: Procedure, begin: Callable[[], CallAuth], schedule: Schedule, limits: Limits
-    ) -> None:
+    def __init__(self, procedure: Procedure, begin: Callable[[], CallAuth], schedule: Schedule, limits: Limits) -> None:
         self.procedure = procedure
         self.begin = begin
         self.schedule = schedule
@@ -83,6 +82,9 @@ class PendingCall:
     def _encode(self, auth: CallAuth) -> None:
         """Make `message`, authenticated with `auth`."""
         self._auths += (auth,)
+        if type(auth) is PlainAuth:
+            self.message = b"".join((self.xid.to_bytes(4, "big"), auth.head(self.procedure), self._plain))
+            return
         head = call_head(self.xid, *_number(self.procedure), auth.credential)
         args = auth.wrap(self._plain) if auth.sealed else self._plain
         self.message = b"".join((head, auth_bytes(auth.verifier(head)), args))
@@ -176,6 +178,7 @@ class CallTable:
         self._next_xid = secrets.randbelow(_XIDS) if first_xid is None else first_xid
         self._random = random
         self._pending: dict[int, PendingCall] = {}
+        self._fresh: deque[Together] = deque()
         self._timers: list[tuple[float, int, Together]] = []
         self._armed = 0
         self.window: CongestionWindow | None = None
@@ -199,7 +202,18 @@ class CallTable:
 
         `begin` is `ClientSession.begin`, asked for the authentication of each message that is made of the call.
         """
-        return self.open_all(procedure, (args,), begin, now=now, deadline=deadline)[0]
+        parts: list[bytes] = []
+        procedure.encode_args(args, parts)
+        together = Together(procedure, begin, self._schedule(now, deadline), self._limits)
+        xid, pending = self._next_xid, self._pending
+        while xid in pending:
+            xid = (xid + 1) % _XIDS
+        call = PendingCall(xid, together, b"".join(parts))
+        call._encode(begin())
+        self._next_xid = (xid + 1) % _XIDS
+        pending[xid] = together.calls[xid] = call
+        self._fresh.append(together)
+        return call
 
     def open_all(
         self,
@@ -228,7 +242,7 @@ class CallTable:
         self._next_xid = xid
         together.calls = {call.xid: call for call in calls}
         pending.update(together.calls)
-        self._arm(together, now)
+        self._fresh.append(together)
         return calls
 
     def _alone(self, call: PendingCall, schedule: Schedule, now: float) -> None:
@@ -253,6 +267,9 @@ class CallTable:
 
     def next_time(self) -> float | None:
         """When `due` has something to do next; None while no call is pending."""
+        for together in self._fresh:
+            if together.calls:
+                return together.schedule.due
         timers = self._timers
         while timers:
             when, _, together = timers[0]
@@ -264,24 +281,32 @@ class CallTable:
     def due(self, now: float) -> list[PendingCall]:
         """The calls to send now, counted as sent; calls whose deadline has come fail with `RpcTimeout`."""
         calls: list[PendingCall] = []
+        fresh = self._fresh
+        while fresh and fresh[0].schedule.due <= now:
+            together = fresh.popleft()
+            if together.calls:
+                calls += self._look_at(together, now)
         while (when := self.next_time()) is not None and when <= now:
-            together = heapq.heappop(self._timers)[2]
-            schedule = together.schedule
-            if schedule.expired(now):
-                self.timeouts += len(together.calls)
-                for call in list(together.calls.values()):
-                    self.fail(call, _timeout(call))
-                continue
-            if schedule.transmissions:
-                if self.window is not None:
-                    self.window.lost(schedule.first_sent, now)
-                for call in together.calls.values():
-                    if call.auth.renewed:
-                        call._encode(call._together.begin())
-            schedule.sent(now)
-            self._arm(together, min(schedule.due, schedule.deadline))
-            calls += together.calls.values()
+            calls += self._look_at(heapq.heappop(self._timers)[2], now)
         return calls
+
+    def _look_at(self, together: Together, now: float) -> Iterable[PendingCall]:
+        """The time of `together` has come: what there is of it to send."""
+        schedule = together.schedule
+        if schedule.expired(now):
+            self.timeouts += len(together.calls)
+            for call in list(together.calls.values()):
+                self.fail(call, _timeout(call))
+            return ()
+        if schedule.transmissions:
+            if self.window is not None:
+                self.window.lost(schedule.first_sent, now)
+            for call in together.calls.values():
+                if call.auth.renewed:
+                    call._encode(together.begin())
+        schedule.sent(now)
+        self._arm(together, min(schedule.due, schedule.deadline))
+        return together.calls.values()
 
     def receive(self, message: bytes, now: float | None = None) -> PendingCall | None:
         """Take one message from the peer, at `now`; the call that it answers, which is done now.
@@ -356,9 +381,7 @@ def _encode_all(calls: list[PendingCall], together: Together) -> None:
     """Make the messages of new calls."""
     auth = together.begin()
     if type(auth) is PlainAuth:
-        # All the same behind the xid.
-        head = call_head(0, *_number(together.procedure), auth.credential)
-        head, auths = head[4:] + auth_bytes(auth.verifier(head)), (auth,)
+        head, auths = auth.head(together.procedure), (auth,)
         for call in calls:
             call._auths = auths
             call.message = b"".join((call.xid.to_bytes(4, "big"), head, call._plain))

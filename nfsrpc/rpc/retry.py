@@ -141,7 +141,7 @@ class CongestionWindow:
             self._size = self._threshold = max(self._size / 2, min(self.LEAST, self._most))
 
 
-class Schedule:
+class Schedule(Backoff):
     """The transmissions of one call under one policy, up to an absolute deadline.
 
     `due` is when the call is to be sent next (`inf`: never again),
@@ -149,7 +149,7 @@ class Schedule:
     clock the caller reads.
     """
 
-    __slots__ = ("_backoff", "_ends", "_most", "_policy", "_random", "deadline", "due", "first_sent", "transmissions")
+    __slots__ = ("_ends", "_most", "deadline", "due", "first_sent", "transmissions")
 
     def __init__(
         self,
@@ -158,9 +158,7 @@ class Schedule:
         deadline: float,
         random: Callable[[], float] = JITTER,
     ) -> None:
-        self._policy = policy
-        self._random = random
-        self._backoff: Backoff | None = None
+        super().__init__(policy, random)
         self._most = policy.transmissions
         self._ends = inf
         self.deadline = deadline
@@ -177,9 +175,7 @@ class Schedule:
         if self._most is not None and self.transmissions >= self._most:
             self.due = inf
             return
-        if self._backoff is None:
-            self._backoff = Backoff(self._policy, self._random)
-        due = now + self._backoff.next()
+        due = now + self.next()
         self.due = due if due < self.deadline and due < self._ends else inf
 
     def may_send(self, now: float) -> bool:

@@ -7,13 +7,13 @@ event loop's thread.
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.rpc.calls import CallTable, PendingCall
-from nfsrpc.rpc.errors import Disconnected, RpcError
+from nfsrpc.rpc.errors import AuthRefused, Disconnected, RpcError
 from nfsrpc.rpc.security import Answer, CallAuth, ControlCall, Handshake
 from nfsrpc.xdr import Procedure
 
@@ -40,25 +40,46 @@ class AsyncClient(ABC):
 
     async def call(self, procedure: Procedure, args: tuple[Any, ...], *, timeout: float | None = None) -> Any:
         """Call `procedure`, return the decoded result; raises as `nfsrpc.transport.client.Client.call` does."""
-        return await self.wait(await self.submit(procedure, args, timeout=timeout))
+        if self._session.handshake(procedure.program, procedure.version) is not None:
+            await self._shake_hands(procedure)
+        return await self.wait(self._open(procedure, args, self._session.begin, timeout))
 
     async def submit(self, procedure: Procedure, args: tuple[Any, ...], *, timeout: float | None = None) -> PendingCall:
         """Send a call and return without waiting for its reply: `wait` brings the result."""
         await self._shake_hands(procedure)
-        return self._open(procedure, args, self._session.begin, self._timeout if timeout is None else timeout)
+        return self._open(procedure, args, self._session.begin, timeout)
+
+    async def submit_all(
+        self, procedure: Procedure, arguments: Iterable[tuple[Any, ...]], *, timeout: float | None = None
+    ) -> list[PendingCall]:
+        """Send one call for each of `arguments`; they have one deadline. Otherwise as `submit`."""
+        await self._shake_hands(procedure)
+        now, deadline = self._begin(timeout)
+        calls = self._table.open_all(procedure, arguments, self._session.begin, now=now, deadline=deadline)
+        self._pump(now)
+        return calls
 
     async def wait(self, call: PendingCall) -> Any:
         """The decoded result of `call`, once it is there."""
-        await self._settle(call)
+        if not call.done:
+            await self._settle(call)
+        try:
+            return call.result()
+        except AuthRefused:
+            await self._refresh(call)
+        return call.result()
+
+    async def _refresh(self, call: PendingCall) -> None:
+        """Make a refused call again with other authentication, as long as the flavour sees sense in it."""
         for _ in range(REFRESHES):
             stat = call.refused
             if stat is None or not self._session.refresh(stat, call.auth):
-                break
+                return
             await self._shake_hands(call.procedure)
-            self._table.renew(call, self._loop.time())
-            self._pump()
+            now = self._loop.time()
+            self._table.renew(call, now)
+            self._pump(now)
             await self._settle(call)
-        return call.result()
 
     def again(self, call: PendingCall, *, timeout: float | None = None) -> None:
         """Send `call`, which has failed for want of a reply, once more; see `nfsrpc.transport.client.Client.again`."""
@@ -68,14 +89,14 @@ class AsyncClient(ABC):
         now = self._loop.time()
         self._doubt(now - patience)
         self._table.again(call, now=now, deadline=now + patience)
-        self._pump()
+        self._pump(now)
 
     def post(self, procedure: Procedure, args: tuple[Any, ...]) -> None:
         """Send a call that no reply is awaited for (RFC 5531 §6, batching): executed once or not at all.
 
         Flavours that have to be set up first must have been, by a call before.
         """
-        call = self._open(procedure, args, self._session.begin, self._timeout)
+        call = self._open(procedure, args, self._session.begin, None)
         self._table.fail(call, RpcError(f"nobody waits for {procedure.name}"))
 
     @property
@@ -85,14 +106,19 @@ class AsyncClient(ABC):
         return None if window is None else window.size
 
     def _open(
-        self, procedure: Procedure, args: tuple[Any, ...], begin: Callable[[], CallAuth], timeout: float
+        self, procedure: Procedure, args: tuple[Any, ...], begin: Callable[[], CallAuth], timeout: float | None
     ) -> PendingCall:
+        now, deadline = self._begin(timeout)
+        call = self._table.open(procedure, args, begin, now=now, deadline=deadline)
+        self._pump(now)
+        return call
+
+    def _begin(self, timeout: float | None) -> tuple[float, float]:
+        """The time now, and the deadline of what begins now."""
         if self._closed:
             raise Disconnected("the client has been closed")
         now = self._loop.time()
-        call = self._table.open(procedure, args, begin, now=now, deadline=now + timeout)
-        self._pump()
-        return call
+        return now, now + (self._timeout if timeout is None else timeout)
 
     async def _settle(self, call: PendingCall) -> None:
         if call.done:
@@ -101,10 +127,9 @@ class AsyncClient(ABC):
         try:
             await future
         except BaseException:
+            self._waiting.pop(call, None)
             self._table.fail(call, RpcError(f"{call.procedure.name} was given up"))
             raise
-        finally:
-            self._waiting.pop(call, None)
 
     async def _shake_hands(self, procedure: Procedure) -> None:
         """As `Client._shake_hands`; steps that may block (a KDC is asked) run in a thread."""
@@ -126,16 +151,16 @@ class AsyncClient(ABC):
                     answer = refused
 
     async def _control(self, control: ControlCall) -> Answer:
-        call = self._open(control.procedure, control.args, lambda: control.auth, self._timeout)
+        call = self._open(control.procedure, control.args, lambda: control.auth, None)
         await self._settle(call)
         return call.answer()
 
-    def _pump(self) -> None:
+    def _pump(self, now: float) -> None:
         """Send what is due, wake those whose time is up, and come back in time."""
-        now = self._loop.time()
         timeouts = self._table.timeouts
-        for call in self._table.due(now):
-            self._send(call)
+        calls = self._table.due(now)
+        if calls:
+            self._send(calls)
         if self._table.timeouts != timeouts:
             self._wake()
             self._overdue()
@@ -149,22 +174,25 @@ class AsyncClient(ABC):
 
     def _ring(self) -> None:
         self._timer = None
-        self._pump()
+        self._pump(self._loop.time())
 
     def _wake(self) -> None:
         """Wake everybody whose call is done."""
-        for call, future in list(self._waiting.items()):
-            if call.done and not future.done():
-                future.set_result(None)
+        for call in [call for call in self._waiting if call.done]:
+            self._settled(call)
 
-    def _take(self, message: bytes) -> bool:
-        """A message has come; whether it answered a call."""
-        call = self._table.receive(message, self._loop.time())
-        if call is None:
-            return False
-        future = self._waiting.get(call)
+    def _settled(self, call: PendingCall) -> None:
+        """Wake whoever waits for `call`."""
+        future = self._waiting.pop(call, None)
         if future is not None and not future.done():
             future.set_result(None)
+
+    def _take(self, message: bytes, now: float) -> bool:
+        """A message has come; whether it answered a call."""
+        call = self._table.receive(message, now)
+        if call is None:
+            return False
+        self._settled(call)
         return True
 
     def _fail_all(self, error: RpcError) -> None:
@@ -199,8 +227,8 @@ class AsyncClient(ABC):
         """The address that calls go to now, as text."""
 
     @abstractmethod
-    def _send(self, call: PendingCall) -> None:
-        """Send the call's bytes without waiting; never raises for what a network does."""
+    def _send(self, calls: list[PendingCall]) -> None:
+        """Send the calls' bytes without waiting; never raises for what a network does."""
 
     @abstractmethod
     def _overdue(self) -> None:

@@ -14,7 +14,7 @@ from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.dispatch_async import AsyncDispatcher
 from nfsrpc.rpc.errors import Disconnected, RecordError, RpcError, RpcTimeout
 from nfsrpc.rpc.message import is_call
-from nfsrpc.rpc.record import RecordReader, frame
+from nfsrpc.rpc.record import RecordReader, frame, framed
 from nfsrpc.rpc.retry import AT_LEAST_ONCE, Backoff, RetryPolicy
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
@@ -148,14 +148,14 @@ class AsyncTcpClient(AsyncClient):
             sock.close()
             raise
 
-    def _send(self, call: PendingCall) -> None:
+    def _send(self, calls: list[PendingCall]) -> None:
         if self._transport is None:
             self._reconnect()
             return
         if not self._unsent:
             # Calls of one round of the event loop leave together.
             self._loop.call_soon(self._flush)
-        self._unsent += frame([call.message])
+        self._unsent += framed([call.message for call in calls])
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
@@ -163,15 +163,16 @@ class AsyncTcpClient(AsyncClient):
             self._transport.write(self._stream.seal(b"".join(unsent)))
 
     def _arrived(self, messages: list[bytes]) -> None:
+        now = self._loop.time()
         for message in messages:
-            if self._take(message):
+            if self._take(message, now):
                 continue
             if self._serves is not None and is_call(message):
                 task = self._loop.create_task(self._answer(self._serves, message))
                 self._serving.add(task)
                 task.add_done_callback(self._serving.discard)
         if messages:
-            self._heard = self._loop.time()
+            self._heard = now
             self._backoff = Backoff(self._policy)
 
     async def _answer(self, serves: AsyncDispatcher, message: bytes) -> None:
@@ -223,7 +224,7 @@ class AsyncTcpClient(AsyncClient):
                 break
         finally:
             self._connecting = None
-        self._pump()
+        self._pump(self._loop.time())
 
     def _overdue(self) -> None:
         # A connection on which a call ran into its deadline may have gone dead without a word.

@@ -45,7 +45,11 @@ class AsyncUdpClient(AsyncClient):
         """The server's address, as text."""
         return str(self._to)
 
-    def _send(self, call: PendingCall) -> None:
+    def _send(self, calls: list[PendingCall]) -> None:
+        for call in calls:
+            self._send_one(call)
+
+    def _send_one(self, call: PendingCall) -> None:
         try:
             self._sock.send(call.message)
         except BlockingIOError:
@@ -59,9 +63,10 @@ class AsyncUdpClient(AsyncClient):
             self._table.note(f"{self._to}: {trouble.strerror}")
 
     def _readable(self) -> None:
+        now = self._loop.time()
         try:
-            for _ in range(_BATCH):
-                self._take(self._sock.recv(MAX_DATAGRAM + 1))
+            for _ in range(min(max(1, len(self._table)), _BATCH)):
+                self._take(self._sock.recv(MAX_DATAGRAM + 1), now)
         except BlockingIOError:
             return
         except OSError as trouble:  # an ICMP error is no verdict: the server may be starting up

@@ -54,7 +54,8 @@ class Client(ABC):
         self._handshaking = threading.Lock()
         self._timeout = timeout
         self._clock = clock
-        self._turn_over = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._turn_over = threading.Condition(self._lock)
         self._reading = False
         self._closed = False
 
@@ -81,7 +82,7 @@ class Client(ABC):
         """Send one call for each of `arguments`; over TCP they leave together. Otherwise as `submit`."""
         self._shake_hands(procedure)
         begin, table = self._session.begin, self._table
-        with self._turn_over:
+        with self._lock:
             if self._closed:
                 raise Disconnected("the client has been closed")
             now = self._clock()
@@ -95,7 +96,7 @@ class Client(ABC):
     def _submit(
         self, procedure: Procedure, args: tuple[Any, ...], begin: Callable[[], CallAuth], timeout: float
     ) -> PendingCall:
-        with self._turn_over:
+        with self._lock:
             if self._closed:
                 raise Disconnected("the client has been closed")
             now = self._clock()
@@ -122,7 +123,7 @@ class Client(ABC):
             if stat is None or not self._session.refresh(stat, call.auth):
                 return
             self._shake_hands(call.procedure)
-            with self._turn_over:
+            with self._lock:
                 self._table.renew(call, self._clock())
             self._settle(call)
 
@@ -133,7 +134,7 @@ class Client(ABC):
         `Disconnected` if the client has been closed.
         """
         patience = self._timeout if timeout is None else timeout
-        with self._turn_over:
+        with self._lock:
             if self._closed:
                 raise Disconnected("the client has been closed")
             now = self._clock()
@@ -187,7 +188,7 @@ class Client(ABC):
         Over TCP such calls leave together: with the next other call, when `flush` says so, or when there are many.
         """
         self._shake_hands(procedure)
-        with self._turn_over:
+        with self._lock:
             self._hold_back()
             call = self._table.open(
                 procedure, args, self._session.begin, now=self._clock(), deadline=self._clock() + self._timeout
@@ -203,14 +204,14 @@ class Client(ABC):
 
     def flush(self) -> None:
         """Send every call of `post` that has not left yet."""
-        with self._turn_over:
+        with self._lock:
             self._let_go()
 
     def attend(self, timeout: float) -> None:
         """Answer what the server calls (see `serves`) for `timeout` seconds, without a call of our own."""
         deadline = self._clock() + timeout
         while (left := deadline - self._clock()) > 0:
-            with self._turn_over:
+            with self._lock:
                 if self._closed:
                     return
                 if self._reading:
@@ -222,12 +223,12 @@ class Client(ABC):
 
     def cancel(self, call: PendingCall) -> None:
         """Give `call` up: a reply that still comes is ignored. The server may have executed it."""
-        with self._turn_over:
+        with self._lock:
             self._table.fail(call, RpcError(f"{call.procedure.name} was given up"))
 
     def _turn(self, call: PendingCall) -> None:
         """Bring `call` a step nearer to its end: read for everybody, or sleep until the thread that does has news."""
-        with self._turn_over:
+        with self._lock:
             if self._reading:
                 self._turn_over.wait()
                 return
@@ -246,10 +247,10 @@ class Client(ABC):
         try:
             messages = self._exchange(timeout)
         except RpcError as broken:
-            with self._turn_over:
+            with self._lock:
                 self._table.fail_all(broken)
         finally:
-            with self._turn_over:
+            with self._lock:
                 self._reading = False
                 take, now = self._table.receive, self._clock()
                 calls = [message for message in messages if take(message, now) is None and is_call(message)]
@@ -261,7 +262,7 @@ class Client(ABC):
         for reply in serves.turn([(call, self._server) for call in calls]):
             parts = reply.wait(self._timeout) if isinstance(reply, Later) else reply
             if parts is not None:
-                with self._turn_over:
+                with self._lock:
                     self._say(parts)
 
     @property
@@ -291,11 +292,11 @@ class Client(ABC):
 
     def close(self) -> None:
         """End the association; calls still pending fail with `Disconnected`."""
-        with self._turn_over:
+        with self._lock:
             if self._closed:
                 return
         self._say_farewell()
-        with self._turn_over:
+        with self._lock:
             self._closed = True
             self._table.fail_all(Disconnected("the client has been closed"))
             if self._reading:

@@ -146,7 +146,10 @@ class TcpClient(Client):
         unsent = self._unsent
         try:
             while unsent and self._sock is not None:
-                sent = self._sock.sendmsg([unsent[at] for at in range(min(len(unsent), _IOV))])
+                if len(unsent) == 1:
+                    sent = self._sock.send(unsent[0])
+                else:
+                    sent = self._sock.sendmsg([unsent[at] for at in range(min(len(unsent), _IOV))])
                 while sent:
                     head = unsent.popleft()
                     if sent < len(head):
@@ -169,7 +172,7 @@ class TcpClient(Client):
         events = select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
         ready = self._await(self._sock, events, timeout)
         if ready & select.POLLOUT:
-            with self._turn_over:
+            with self._lock:
                 self._flush()
         if not ready & ~select.POLLOUT:
             return []
@@ -193,7 +196,7 @@ class TcpClient(Client):
             except (RecordError, TlsFailed):
                 if messages:
                     break  # feeding it says so again
-                with self._turn_over:
+                with self._lock:
                     self._drop()
                 raise
             if not data and not messages:
@@ -216,7 +219,7 @@ class TcpClient(Client):
         return happened.get(sock.fileno(), 0)
 
     def _lost(self, reason: str) -> None:
-        with self._turn_over:
+        with self._lock:
             self._drop()
             self._reason = reason
             self._table.note(reason)
@@ -276,7 +279,7 @@ class TcpClient(Client):
         try:
             self._channel = start_tls(self._sock, self._tls, self._host, self._limits, self._connect_timeout)
         except TlsFailed:
-            with self._turn_over:
+            with self._lock:
                 self._drop()
             raise
         except TimeoutError:
@@ -287,7 +290,7 @@ class TcpClient(Client):
 
     def _end_attempt(self, outcome: int) -> None:
         outcome = outcome or self._protect()
-        with self._turn_over:
+        with self._lock:
             if outcome == 0:
                 self._up = True
                 self._heard = self._clock()

@@ -131,7 +131,7 @@ class UdpClient(Client):
                 self._waker.clear()
             self._drain(messages)
         if self._trouble is not None:
-            with self._turn_over:
+            with self._lock:
                 self._unreachable(self._trouble)
         return messages
 

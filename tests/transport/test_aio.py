@@ -76,6 +76,22 @@ def test_calls_overlap_and_find_their_callers(connect, host):
     asyncio.run(run())
 
 
+def test_calls_sent_together_are_awaited_in_any_order(connect):
+    async def run() -> None:
+        async with AsyncServer([Binding(Files())]) as server, await connect("127.0.0.1", server.port) as client:
+            calls = await client.submit_all(READ, [(readargs(1, n, 1),) for n in range(100)])
+            assert [await client.wait(call) for call in reversed(calls)] == [b"%d" % n for n in reversed(range(100))]
+            assert await client.submit_all(READ, []) == []
+            silent = await client.submit_all(WRITE, [(writeargs(9, n, b""),) for n in range(3)], timeout=0.1)
+            for call in silent:
+                with pytest.raises(RpcTimeout):
+                    await client.wait(call)
+        with pytest.raises(Disconnected):
+            await client.submit_all(READ, [(readargs(1, 0, 1),)])
+
+    asyncio.run(run())
+
+
 def test_errors_are_typed(connect):
     async def run() -> None:
         async with AsyncServer([Binding(Files())]) as server:
