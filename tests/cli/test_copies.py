@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, chain, fattr, opaque, word
 from click.testing import Result
+from held_calls import HeldCalls
 
 from nfsrpc.client import Mount, mount
 from nfsrpc.client.copying import LocalEnd, Options, RemoteEnd, Silent, copy
@@ -235,6 +236,48 @@ def test_set_user_id_and_devices_are_taken_only_with_owners(
     status = (tmp_path / "owners" / "su").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12, 34, 0o6755)
     assert (tmp_path / "owners" / "null").stat().st_rdev == os.makedev(1, 3)
+
+
+# --- how many files at once
+
+
+SMALL = fattr(size=4, fileid=2)
+ANSWERS = {
+    (MOUNT, 1): word(0) + ROOT,
+    (MOUNT, 3): b"",
+    (MOUNT, 5): word(1) + opaque(b"/x") + word(0) + word(0),
+    (NFS, 1): word(0) + DIRECTORY,
+    (NFS, 2): word(0) + SMALL,
+    (NFS, 17): word(0, 8192, 4096, 100, 50, 50),
+    (NFS, 4): lambda arguments: word(0) + arguments[36:40].ljust(32) + SMALL,
+    (NFS, 6): word(0) + SMALL + opaque(b"data"),
+    (NFS, 8): word(0) + SMALL,
+    (NFS, 9): lambda arguments: word(0) + arguments[36:40].ljust(32) + SMALL,
+    (NFS, 14): word(0) + b"D" * 32 + DIRECTORY,
+}
+"""What serves a directory of small files whose names are four bytes, and takes another one."""
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5, 40])
+@pytest.mark.parametrize(("way", "procedure"), [("get", 6), ("put", 9), ("put", 8)])
+def test_as_many_files_are_under_way_as_are_asked_for(
+    nfsrpc: Run, tmp_path: Path, way: str, procedure: int, jobs: int
+) -> None:
+    """READs, CREATEs and WRITEs are answered when they have come for so many files, and never for more."""
+    names = [b"%04d" % number for number in range(3 * jobs)]
+    listing = chain(*(word(9) + opaque(name) + word(at) for at, name in enumerate(names, 1)))
+    answers = {**ANSWERS, (NFS, 16): word(0) + listing + word(1)}
+    about = (lambda arguments: arguments[36:40]) if procedure == 9 else (lambda arguments: arguments[:32])
+    source = tmp_path / "d"
+    source.mkdir()
+    if way == "put":
+        for name in names:
+            (source / os.fsdecode(name)).write_bytes(b"data")
+    with HeldCalls(answers, procedure, jobs, about) as server:
+        url = f"nfs://127.0.0.1:{server.port}/x?proto=tcp"
+        words = ["get", "-r", url, source] if way == "get" else ["put", "-r", f"{source}/.", url]
+        nfsrpc(words[0], "-j", jobs, *words[1:])
+    assert server.together[:3] == [jobs] * 3
 
 
 # --- servers that lie

@@ -47,8 +47,8 @@ class Outbox:
 
     def perform(self, step: Step) -> Any:
         """Wait for what a coroutine waits for, and return it."""
-        if isinstance(step, Flight) and step.call is None:
-            self._send()
+        if self._held and isinstance(step, Flight) and (step.call is None or not self._wire.ready(step)):
+            self._send()  # also what is held of others: they would wait as long as this one does
         return self._wire.perform(step)
 
     def _send(self) -> None:

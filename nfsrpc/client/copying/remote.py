@@ -345,4 +345,3 @@ def _pair(micro: int) -> tuple[int, int]:
     """A time that version 2 can have: from 1970 to 2106."""
     seconds, rest = divmod(min(max(micro, 0), (UNSET - 1) * 1_000_000), 1_000_000)
     return seconds, rest
-
