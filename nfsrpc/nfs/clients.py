@@ -12,8 +12,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import NamedTuple, Protocol, TypeVar
 
 Address = IPv4Address | IPv6Address
-_LABELS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
-_DIGITS_AND_WILDCARDS = re.compile(r"[0-9.*?\[\]-]+")
+_LABELS = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
+_DIGITS_AND_WILDCARDS = r"[0-9.*?\[\]-]+"
 
 
 class BadClient(ValueError):
@@ -142,7 +142,7 @@ def _network(text: str) -> tuple[ClientSpec, str | None]:
 
 def _wildcard(text: str) -> tuple[ClientSpec, str | None]:
     pattern = re.compile(translate(text.lower()))
-    if _DIGITS_AND_WILDCARDS.fullmatch(text):
+    if re.fullmatch(_DIGITS_AND_WILDCARDS, text):
         return Wildcard(text, pattern), f"{text} matches names, never addresses; write a network, as in 192.168.1.0/24"
     return Wildcard(text, pattern), None
 
@@ -151,7 +151,7 @@ def _host(text: str, resolve: Resolve) -> tuple[ClientSpec, str | None]:
     try:
         return Host(text, frozenset((ip_address(text),))), None
     except ValueError:
-        if not _LABELS.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
+        if not re.fullmatch(_LABELS, text) or re.fullmatch(r"[0-9.]+", text):
             raise BadClient(f"{text!r} is neither a host name nor an address, network, wildcard or @netgroup") from None
     try:
         found = frozenset(ip_address(address.partition("%")[0]) for address in resolve(text))
