@@ -83,7 +83,7 @@ class PendingCall:
         """Make `message`, authenticated with `auth`."""
         self._auths += (auth,)
         if type(auth) is PlainAuth:
-            self.message = b"".join((self.xid.to_bytes(4, "big"), auth.head(self.procedure), self._plain))
+            self.message = b"".join((self.xid.to_bytes(4, "big"), auth.head(self._together.procedure), self._plain))
             return
         head = call_head(self.xid, *_number(self.procedure), auth.credential)
         args = auth.wrap(self._plain) if auth.sealed else self._plain
@@ -286,8 +286,10 @@ class CallTable:
             together = fresh.popleft()
             if together.calls:
                 calls += self._look_at(together, now)
-        while (when := self.next_time()) is not None and when <= now:
-            calls += self._look_at(heapq.heappop(self._timers)[2], now)
+        while self._timers and self._timers[0][0] <= now:
+            when, _, together = heapq.heappop(self._timers)
+            if together.calls and together.wake == when:
+                calls += self._look_at(together, now)
         return calls
 
     def _look_at(self, together: Together, now: float) -> Iterable[PendingCall]:
@@ -305,7 +307,7 @@ class CallTable:
                 if call.auth.renewed:
                     call._encode(together.begin())
         schedule.sent(now)
-        self._arm(together, min(schedule.due, schedule.deadline))
+        self._arm(together, schedule.due if schedule.due < schedule.deadline else schedule.deadline)
         return together.calls.values()
 
     def receive(self, message: bytes, now: float | None = None) -> PendingCall | None:

@@ -12,12 +12,11 @@ from nfsrpc.rpc.errors import RpcError
 from nfsrpc.rpc.retry import AT_LEAST_ONCE, RetryPolicy
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
-from .address import SocketAddress, open_socket, resolve
+from .address import SocketAddress, resolve
 from .aio import AsyncClient
 from .client import CALL_TIMEOUT
-from .client_udp import MAX_DATAGRAM, MessageTooLong, window_of
+from .client_udp import MAX_DATAGRAM, MessageTooLong, connected, window_of
 
-_RECEIVE_BUFFER = 1 << 20
 _BATCH = 64
 """Datagrams taken before other tasks get a turn."""
 
@@ -97,12 +96,9 @@ async def connect_udp(
     loop = asyncio.get_running_loop()
     trouble: OSError | None = None
     for to in await loop.run_in_executor(None, resolve, host, port, socket.SOCK_DGRAM):
-        sock = open_socket(to, source_ports)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-            sock.connect(to.address)
+            sock = connected(to, source_ports)
         except OSError as error:
-            sock.close()
             trouble = error
             continue
         own = NoneCredential() if credential is None else credential

@@ -214,12 +214,14 @@ class Client(ABC):
             with self._lock:
                 if self._closed:
                     return
-                if self._reading:
+                others = self._reading
+                if others:
                     self._turn_over.wait(left)
-                    continue
-                self._transmit(self._clock())
-                self._reading = True
-            self._read(left)
+                else:
+                    self._transmit(self._clock())
+                    self._reading = True
+            if not others:
+                self._read(left)
 
     def cancel(self, call: PendingCall) -> None:
         """Give `call` up: a reply that still comes is ignored. The server may have executed it."""

@@ -76,9 +76,6 @@ class TcpClient(Client):
         self._connect_timeout = connect_timeout
         self._source_ports = tuple(source_ports)
         self._waker = Waker()
-        self._poll = select.poll()
-        self._poll.register(self._waker, select.POLLIN)
-        self._events = 0
         self._unsent: deque[memoryview] = deque()
         self._holding_back = False
         self._sock: socket.socket | None = None
@@ -170,7 +167,8 @@ class TcpClient(Client):
             return []
         assert self._sock is not None
         events = select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
-        ready = self._await(self._sock, events, timeout)
+        self._waker.watch(self._sock, events)
+        ready = self._waker.wait(timeout)
         if ready & select.POLLOUT:
             with self._lock:
                 self._flush()
@@ -208,16 +206,6 @@ class TcpClient(Client):
             self._next_attempt = 0.0
         return messages
 
-    def _await(self, sock: socket.socket, events: int, timeout: float) -> int:
-        """Poll the connection and the waker; the events of the connection."""
-        if events != self._events:
-            self._poll.register(sock, events)
-            self._events = events
-        happened = dict(self._poll.poll(timeout * 1000))
-        if self._waker.fileno() in happened:
-            self._waker.clear()
-        return happened.get(sock.fileno(), 0)
-
     def _lost(self, reason: str) -> None:
         with self._lock:
             self._drop()
@@ -228,9 +216,7 @@ class TcpClient(Client):
 
     def _drop(self) -> None:
         if self._sock is not None:
-            if self._events:
-                self._poll.unregister(self._sock)
-                self._events = 0
+            self._waker.forget(self._sock)
             self._sock.close()
         self._sock = None
         self._up = False
@@ -243,19 +229,15 @@ class TcpClient(Client):
         if self._sock is None:
             pause = self._next_attempt - now
             if pause > 0:
-                self._pause(min(timeout, pause))
+                self._waker.wait(min(timeout, pause))
             else:
                 self._begin_attempt(now)
             return
-        events = self._await(self._sock, select.POLLOUT, min(timeout, max(0.0, self._attempt_ends - now)))
-        if events:
+        self._waker.watch(self._sock, select.POLLOUT)
+        if self._waker.wait(min(timeout, max(0.0, self._attempt_ends - now))):
             self._end_attempt(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
         elif self._clock() >= self._attempt_ends:
             self._end_attempt(errno.ETIMEDOUT)
-
-    def _pause(self, seconds: float) -> None:
-        if self._poll.poll(seconds * 1000):
-            self._waker.clear()
 
     def _begin_attempt(self, now: float) -> None:
         self._attempt_ends = now + self._connect_timeout

@@ -36,7 +36,7 @@ class MessageTooLong(RpcError):
 
 
 class UdpClient(Client):
-    """A `Client` over a connected UDP socket: the kernel and then we drop what comes from any other address.
+    """A `Client` over a connected UDP socket: what comes from any other address never reaches it.
 
     An ICMP error ("port unreachable") is no verdict: the server may be starting
     up. The next address of the host is tried, after the last one the calls go on
@@ -70,17 +70,14 @@ class UdpClient(Client):
         while self._addresses:
             to = self._addresses[0]
             try:
-                self._sock = _connected(to, self._source_ports)
+                self._sock = connected(to, self._source_ports)
             except OSError as error:
                 trouble = error
                 self._addresses.pop(0)
                 continue
             self._to = to
-            self._source = self._sock.getpeername()
             self._table.window = window_of(self._sock)
-            self._poll = select.poll()
-            self._poll.register(self._sock, select.POLLIN)
-            self._poll.register(self._waker, select.POLLIN)
+            self._waker.watch(self._sock, select.POLLIN)
             return
         self._waker.close()
         raise RpcError(f"no way to the server: {trouble}")
@@ -126,9 +123,7 @@ class UdpClient(Client):
     def _exchange(self, timeout: float) -> list[bytes]:
         messages: list[bytes] = []
         if self._trouble is None:
-            ready = self._poll.poll(timeout * 1000)
-            if any(descriptor == self._waker.fileno() for descriptor, _ in ready):
-                self._waker.clear()
+            self._waker.wait(timeout)
             self._drain(messages)
         if self._trouble is not None:
             with self._lock:
@@ -139,10 +134,8 @@ class UdpClient(Client):
         most = min(max(1, len(self._table)), _MAX_BATCH)
         try:
             while len(messages) < most:
-                data, source = self._sock.recvfrom(MAX_DATAGRAM + 1)
-                if source == self._source:
-                    messages.append(data)
-                    self._answered = True
+                messages.append(self._sock.recv(MAX_DATAGRAM + 1))
+                self._answered = True
         except BlockingIOError:
             return
         except OSError as trouble:
@@ -154,7 +147,7 @@ class UdpClient(Client):
         if self._answered or len(self._addresses) == 1:
             return
         self._addresses.append(self._addresses.pop(0))
-        self._poll.unregister(self._sock)
+        self._waker.forget(self._sock)
         self._sock.close()
         self._connect()
         if self._untried > 1:
@@ -181,11 +174,15 @@ def window_of(sock: socket.socket) -> CongestionWindow:
     return CongestionWindow(_FIRST_WINDOW, max(1, held // _LARGE))
 
 
-def _connected(to: SocketAddress, source_ports: Iterable[int]) -> socket.socket:
+def connected(to: SocketAddress, source_ports: Iterable[int]) -> socket.socket:
+    """A socket that takes datagrams from `to` alone. OSError where there is no way to it."""
     sock = open_socket(to, source_ports)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         sock.connect(to.address)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock.recv(1)  # what came from anybody after the socket was bound, and before it was connected
     except OSError:
         sock.close()
         raise

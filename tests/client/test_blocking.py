@@ -430,12 +430,12 @@ def test_a_read_that_a_writer_of_the_same_page_gives_up_is_made_again(nfs_url: s
 def asked(m: Mount, work: Callable[[], Any]) -> list[int]:
     """The procedures that `work` calls."""
     numbers: list[int] = []
-    submit = m._client._submit
-    m._client._submit = lambda procedure, *rest: (numbers.append(procedure.number), submit(procedure, *rest))[1]  # type: ignore
+    submit = m._client.submit
+    m._client.submit = lambda what, *rest, **how: (numbers.append(what.number), submit(what, *rest, **how))[1]  # type: ignore
     try:
         work()
     finally:
-        m._client._submit = submit  # type: ignore[method-assign]
+        m._client.submit = submit  # type: ignore[method-assign]
     return numbers
 
 

@@ -154,8 +154,8 @@ def test_what_has_not_changed_is_not_read_again(served: Served) -> None:
         one.write_bytes("unchanged", os.urandom(100_000))
         first = one.read_bytes("unchanged")
         asked: list[Any] = []
-        submit = one._client._submit
+        submit = one._client.submit
         one._client.submit_all = None  # type: ignore[method-assign, assignment]
-        one._client._submit = lambda procedure, *rest: (asked.append(procedure.number), submit(procedure, *rest))[1]  # type: ignore
+        one._client.submit = lambda what, *rest, **how: (asked.append(what.number), submit(what, *rest, **how))[1]  # type: ignore
         assert one.read_bytes("unchanged") == first
         assert asked == [4]  # the LOOKUP of the open

@@ -6,13 +6,15 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.rpc.errors import AuthRefused, BadReply, Disconnected, RecordError, RpcError, RpcTimeout
 from nfsrpc.rpc.retry import MAYBE, RetryPolicy
-from nfsrpc.transport.address import HostUnknown
+from nfsrpc.transport import client_udp
+from nfsrpc.transport.address import HostUnknown, resolve
 from nfsrpc.transport.client import Client
 from nfsrpc.transport.client_tcp import TcpClient, connect_tcp
 from nfsrpc.transport.client_udp import MessageTooLong, UdpClient, connect_udp
@@ -708,3 +710,23 @@ def test_the_classes_are_callers_with_a_name_for_their_peer() -> None:
             assert isinstance(datagrams, UdpClient)
             assert isinstance(stream, TcpClient)
             assert datagrams.peer == stream.peer == f"127.0.0.1:{port}"
+
+
+@pytest.mark.interpreted
+def test_what_a_stranger_sent_before_the_socket_was_connected_is_not_read(monkeypatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, socket.socket(type=socket.SOCK_DGRAM) as stranger:
+        server.bind(("127.0.0.1", 0))
+        made = client_udp.open_socket
+
+        def bound(*what: Any) -> socket.socket:
+            sock = made(*what)
+            sock.bind(("127.0.0.1", 0))
+            for size in (0, 1, 100):
+                stranger.sendto(bytes(size), sock.getsockname())
+            return sock
+
+        monkeypatch.setattr(client_udp, "open_socket", bound)
+        (to,) = resolve(*server.getsockname(), socket.SOCK_DGRAM)
+        with client_udp.connected(to, ()) as sock:
+            server.sendto(b"reply", sock.getsockname())
+            assert sock.recv(100) == b"reply"
