@@ -1,6 +1,7 @@
 """tools/rpc_speed runs, and says something of everything it promises."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -24,9 +25,12 @@ def test_both_servers_and_all_clients_are_measured():
     for start in (["udp", "null"], ["udp", "echo", "1024"], ["tcp", "echo", "32768"]):
         assert len([row for row in rows[:clients] if row[: len(start)] == start]) == 2, "with one worker, and with two"
     others = [module for module in ("pyvisa_py", "shenaniganfs") if importlib.util.find_spec(module)]
-    for proto in ("udp", "tcp"):
-        null, echo = (row for row in rows[clients + 1 :] if row[:1] == [proto])
-        for *_, blocking, asyncio, _, pyvisa, _, shenaniganfs, _ in (null, echo):
-            assert float(blocking) > 0 < float(asyncio)
-            assert (pyvisa != "-") == ("pyvisa_py" in others)
-            assert (shenaniganfs != "-") == ("shenaniganfs" in others and proto == "tcp")
+    figures = [row for row in rows[clients + 1 :] if row[:1] in (["udp"], ["tcp"])]
+    assert [row[-13] for row in figures] == ["together", "each", "single"] * 4
+    for proto, *row in figures:
+        blocking, asyncio, compiled, compiled_asyncio, pyvisa, shenaniganfs = row[-12::2]
+        assert float(blocking) > 0 < float(asyncio)
+        assert all((rate == "-") == (used == "-") for rate, used in zip(row[-12::2], row[-11::2], strict=True))
+        assert (compiled == "-") == (compiled_asyncio == "-") == ("NFSRPC_BENCH_COMPILED" not in os.environ)
+        assert (pyvisa != "-") == ("pyvisa_py" in others)
+        assert (shenaniganfs != "-") == ("shenaniganfs" in others and proto == "tcp")

@@ -6,8 +6,8 @@ per call, from /proc: it does not depend on what else the machine does.
 """
 
 import argparse
-import asyncio
 import contextlib
+import itertools
 import os
 import socket
 import struct
@@ -29,6 +29,8 @@ CONNECTIONS = 4
 IN_FLIGHT = {0: 32, 1024: 32, 32768: 4}
 FLIGHT = 16
 """Calls of a client that are under way at once."""
+COMPILED = "NFSRPC_BENCH_COMPILED"
+"""The variable with the interpreter that has the package compiled; tools/rpc-speed sets it."""
 TICK = os.sysconf("SC_CLK_TCK")
 OURS = """
 import sys
@@ -47,7 +49,7 @@ serve([Echo()], workers=int(sys.argv[2]))
 
 
 def build(place: Path) -> Path:
-    """The C server and the Python module, both from echo.x."""
+    """The C server and the Python module, both from echo.x; and the server that only answers."""
     (place / "echo.x").write_bytes((HERE / "echo.x").read_bytes())
     (place / "server.c").write_bytes((HERE / "server.c").read_bytes())
     (place / "ours.py").write_text(OURS)
@@ -57,6 +59,8 @@ def build(place: Path) -> Path:
         ["gcc", "-O2", "-w", "-I/usr/include/tirpc", "-o", "server", "server.c", "echo_xdr.c", "echo_svc.c", "-ltirpc"],
         cwd=place, check=True,
     )  # fmt: skip
+    answers = ["gcc", "-O2", "-Wall", "-Wextra", "-o", str(place / "answers"), str(HERE / "answers.c")]
+    subprocess.run(answers, check=True)
     gen = [sys.executable, "-m", "nfsrpc", "gen", "echo.x", "-o", "echo.py"]
     subprocess.run(gen, cwd=place, check=True, capture_output=True)
     return place / "server"
@@ -73,6 +77,11 @@ def started(command: list[str], ports: Callable[[str], tuple[int, int]]) -> Iter
         process.terminate()
         process.wait(20)
         process.stdout.close()
+
+
+def _two_ports(line: str) -> tuple[int, int]:
+    udp, tcp = map(int, line.split())
+    return udp, tcp
 
 
 def call_of(size: int) -> bytes:
@@ -154,7 +163,7 @@ def servers(place: Path, program: Path, workers: int, seconds: float, rounds: in
     """A table: calls a second and CPU, ours and C's, in turns."""
     ours = [sys.executable, str(place / "ours.py"), str(place), str(workers)]
     with (
-        started([str(program)], lambda line: tuple(map(int, line.split()))) as theirs,  # type: ignore[arg-type,return-value]
+        started([str(program)], _two_ports) as theirs,
         started(ours, lambda line: (int(line.split()[5]),) * 2) as mine,  # type: ignore[arg-type,return-value]
     ):
         print(f"\nservers, {workers} of our workers      ours/s      C/s   ratio   ours us CPU   C us CPU")
@@ -170,75 +179,53 @@ def servers(place: Path, program: Path, workers: int, seconds: float, rounds: in
                 print(f"{what:28} {a:10.0f} {b:8.0f} {a / b:7.2f} {a_cpu:13.1f} {b_cpu:10.1f}", flush=True)
 
 
-def clients(place: Path, program: Path, calls: int) -> None:
-    """Our clients with many calls in flight, against the C server, and other clients in Python beside them."""
-    sys.path.insert(0, str(place))
-    import echo  # type: ignore[import-not-found]
-
+def clients(place: Path, calls: int, rounds: int) -> None:
+    """Our clients, as they come and compiled, and other clients in Python; their server costs next to nothing."""
     others = installed()
-    print("\nclients, 16 in flight    blocking/s  asyncio/s  ratio   PyVISA-py/s  ratio   ShenanigaNFS/s  ratio")
-    with started([str(program)], lambda line: tuple(map(int, line.split()))) as (_, udp, tcp):  # type: ignore[arg-type,return-value,misc]
-        for proto, port in (("udp", udp), ("tcp", tcp)):
-            for size in (0, 1024):
-                procedure = echo.SPEED_PROGRAM_1_service.procedures[1 if size else 0]
-                data = bytes(size) if size else None
-                runs: dict[str, Callable[[], float]] = {
-                    "blocking": partial(blocking, proto, port, procedure, data, calls),
-                    "asyncio": partial(awaiting, proto, port, procedure, data, calls),
+    compiled = os.environ.get(COMPILED)
+    kinds = {"": [sys.executable], **({"compiled ": [compiled, "-P"]} if compiled else {})}
+    if not compiled:
+        print("\nwithout nfsrpc compiled: tools/rpc-speed could not compile it")
+    heads = "blocking", "asyncio", "C: blocking", "C: asyncio", "PyVISA-py", "ShenanigaNFS"
+    print("\nclients, calls/s and us CPU" + "".join(f" {head:>18}" for head in heads)[1:])
+    with started([str(place / "answers")], _two_ports) as (_, *ports):
+        for proto, port in zip(("udp", "tcp"), ports, strict=True):
+            for size, way in itertools.product((0, 1024), ("together", "each", "single")):
+                count = calls // 4 if way == "single" else calls
+                runs: dict[str, Callable[[], tuple[float, float]]] = {
+                    kind + name: partial(our_client, python, place, proto, port, size, count, name, way)
+                    for kind, python in kinds.items()
+                    for name in ("blocking", "asyncio")
                 }
+                data = bytes(size) if size else None
                 if "pyvisa_py" in others:
                     runs["pyvisa"] = partial(pyvisa, proto, PROGRAM, VERSION, port, data, calls // 4)
                 if "shenaniganfs" in others and proto == "tcp":
-                    runs["shenaniganfs"] = partial(shenanigans, PROGRAM, VERSION, port, data, calls // 4, FLIGHT)
-                best = dict.fromkeys(runs, 0.0)
-                for _ in range(3):
+                    flight = 1 if way == "single" else FLIGHT
+                    runs["shenaniganfs"] = partial(shenanigans, PROGRAM, VERSION, port, data, calls // 4, flight)
+                best: dict[str, tuple[float, float]] = {}
+                for _ in range(rounds):
                     for which, run in runs.items():
-                        best[which] = max(best[which], run())
-                a, b = best["blocking"], best["asyncio"]
+                        best[which] = max(best.get(which, (0.0, 0.0)), run())
                 what = f"{proto} echo {size}" if size else f"{proto} null"
-                line = f"{what:24} {a:10.0f} {b:10.0f} {b / a:6.2f}"
-                for which, width in (("pyvisa", 13), ("shenaniganfs", 16)):
-                    theirs = best.get(which)
-                    line += f" {theirs:{width}.0f} {min(a, b) / theirs:6.1f}" if theirs else f" {'-':>{width}} {'-':>6}"
+                line = f"{what:15} {way:10}"
+                for which in ("blocking", "asyncio", "compiled blocking", "compiled asyncio", "pyvisa", "shenaniganfs"):
+                    line += " {:12.0f} {:5.1f}".format(*best[which]) if which in best else f" {'-':>12} {'-':>5}"
                 print(line, flush=True)
-    print("the ratio to another client is that of the slower of ours")
+    print(
+        f"together: submit_all, {FLIGHT} in flight; each: as many, each sent by itself (asyncio: {FLIGHT} tasks);"
+        f" single: one after the other.\nC: compiled. PyVISA-py has one in flight always, ShenanigaNFS {FLIGHT} or one."
+    )
 
 
-def blocking(proto: str, port: int, procedure: Any, data: bytes | None, calls: int) -> float:
-    """Calls a second."""
-    from nfsrpc.transport.client_tcp import connect_tcp
-    from nfsrpc.transport.client_udp import connect_udp
-
-    arguments = () if data is None else (data,)
-    with (connect_udp if proto == "udp" else connect_tcp)("127.0.0.1", port) as client:
-        began = time.perf_counter()
-        pending = [client.submit(procedure, arguments) for _ in range(FLIGHT)]
-        for at in range(calls):
-            client.wait(pending[at % FLIGHT])
-            pending[at % FLIGHT] = client.submit(procedure, arguments)
-        for call in pending:
-            client.wait(call)
-        return calls / (time.perf_counter() - began)
-
-
-def awaiting(proto: str, port: int, procedure: Any, data: bytes | None, calls: int) -> float:
-    """Calls a second of the asyncio client."""
-    from nfsrpc.transport import aio_tcp, aio_udp
-
-    arguments = () if data is None else (data,)
-
-    async def measured() -> float:
-        async with await (aio_udp.connect_udp if proto == "udp" else aio_tcp.connect_tcp)("127.0.0.1", port) as client:
-
-            async def work() -> None:
-                for _ in range(calls // FLIGHT):
-                    await client.call(procedure, arguments)
-
-            began = time.perf_counter()
-            await asyncio.gather(*(work() for _ in range(FLIGHT)))
-            return calls / (time.perf_counter() - began)
-
-    return asyncio.run(measured())
+def our_client(
+    python: list[str], place: Path, proto: str, port: int, size: int, calls: int, name: str, way: str
+) -> tuple[float, float]:
+    """Calls a second of a client of ours in a process of its own, and microseconds of its CPU for each."""
+    what = [str(place), proto, str(port), str(size), str(calls), name, way]
+    done = subprocess.run([*python, str(HERE / "ours.py"), *what], check=True, capture_output=True, text=True)
+    rate, used = map(float, done.stdout.split())
+    return rate, used
 
 
 def main() -> None:
@@ -246,13 +233,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tools/rpc_speed", description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one round (default 0.5)")
     parser.add_argument("--rounds", type=int, default=4, help="rounds of each measurement (default 4)")
-    parser.add_argument("--calls", type=int, default=16000, help="calls of each client of ours (default 16000)")
+    parser.add_argument("--calls", type=int, default=40000, help="calls of each client of ours (default 40000)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         program = build(Path(place))
         for workers in (1, 2):
             servers(Path(place), program, workers, options.seconds, options.rounds)
-        clients(Path(place), program, options.calls)
+        clients(Path(place), options.calls, options.rounds)
 
 
 if __name__ == "__main__":
