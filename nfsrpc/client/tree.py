@@ -10,7 +10,7 @@ from typing import Any
 from nfsrpc.protocols.nfs_prot import fattr, sattr
 
 from . import nfs2
-from .names import Names, Spot
+from .names import MAX_LINKS, Names, Spot
 from .nfs2 import UNSET, Request, attributes_to_set
 from .node import Node
 from .options import Options
@@ -144,9 +144,21 @@ class Tree(Names):
             finally:
                 self.changed(spot.directory, spot.name)
 
+    async def _at_present(self, path: bytes, follow: bool) -> Node:
+        """The file at `path` as the server has it: a handle from memory may be of one that had this name before."""
+        spot = await self.spot(path)
+        for _ in range(MAX_LINKS + 1):
+            node = await self.look(spot)
+            if not (follow and node.is_link):
+                return node
+            with self.about(spot.path):
+                target = await self.target(node)
+            spot = await self.spot_of_target(spot, target)
+        raise self.error(errno.ELOOP, self.under_root(path))
+
     async def link(self, source: bytes, path: bytes, *, follow: bool) -> None:
         """Give the file at `source` one more name, `path`."""
-        node = await self.find(source, follow=follow)
+        node = await self._at_present(source, follow)
         spot = await self._at_new(path)
         with self.about(self.under_root(source), spot.path):
             try:
@@ -189,9 +201,7 @@ class Tree(Names):
         aside = self._aside(spot)
         with self.about(spot.path):
             try:
-                await self.ask(
-                    nfs2.rename(spot.directory.handle, spot.name, aside.directory.handle, aside.name)
-                )
+                await self.ask(nfs2.rename(spot.directory.handle, spot.name, aside.directory.handle, aside.name))
             finally:
                 self.changed(spot.directory, spot.name, aside.name)
         self.hidden[node] = aside

@@ -137,6 +137,24 @@ def test_a_file_replaced_by_another_client_is_the_new_one_at_the_next_open(serve
         assert two.read_text("replaced") == "new"
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_link_is_made_to_what_has_the_name_now(served: Served, follow: bool) -> None:
+    with mount(served.url(uid=0, gid=0), **LIFETIMES) as one, mount(served.url(uid=0, gid=0), **LIFETIMES) as two:
+        here = f"link-{follow}"
+        one.mkdir(here)
+        source = f"{here}/a"
+        if follow:
+            source = f"{here}/to-a"
+            one.symlink("a", source)
+        assert not two.exists(f"{here}/a")
+        one.write_text(f"{here}/a", "first")
+        two.link(source, f"{here}/b", follow_symlinks=follow)
+        one.write_text(f"{here}/new", "second")
+        one.replace(f"{here}/new", f"{here}/a")
+        two.link(source, f"{here}/c", follow_symlinks=follow)
+        assert [one.read_text(f"{here}/{name}") for name in "bc"] == ["first", "second"]
+
+
 def test_writes_between_our_own_are_seen_at_the_next_open(served: Served) -> None:
     with mount(served.url(uid=0, gid=0), **LIFETIMES) as one, mount(served.url(uid=0, gid=0), **LIFETIMES) as two:
         one.write_bytes("between", bytes(20_000))
