@@ -284,8 +284,9 @@ class Names:
         return self.wire.submit(nfs2.lookup(directory.handle, name))
 
     async def _outcome(self, flight: Flight[tuple[bytes, fattr]]) -> tuple[bytes, fattr] | OSError:
+        wire = self.wire
         try:
-            return await flight
+            return wire.take(flight) if wire.ready(flight) else await flight
         except OSError as error:
             return error
 
@@ -365,9 +366,7 @@ class Names:
             names = await self.names_in(directory)
         return await self.files_of(directory, names, whole)
 
-    async def files_of(
-        self, directory: Node, names: list[bytes], whole: bytes
-    ) -> list[tuple[bytes, Node | OSError]]:
+    async def files_of(self, directory: Node, names: list[bytes], whole: bytes) -> list[tuple[bytes, Node | OSError]]:
         """The files that `names` in `directory` are; those that are not there are left out."""
         found: dict[bytes, Node | OSError | None] = {}
         flights: deque[tuple[bytes, Flight[tuple[bytes, fattr]], int]] = deque()

@@ -87,14 +87,16 @@ def attributes_of(encoded: bytes) -> fattr:
 
 
 _WITHOUT_STATUS = (nfs_prot.NFSPROC_NULL, nfs_prot.NFSPROC_ROOT, nfs_prot.NFSPROC_WRITECACHE)
-PROCEDURES: Mapping[int, Procedure] = MappingProxyType({
-    number: dataclasses.replace(
-        procedure,
-        decode_result=_decode_read if number == nfs_prot.NFSPROC_READ else _by_status(procedure.decode_result),
-    )
-    for number, procedure in nfs_prot.NFS_PROGRAM_2_service.procedures.items()
-    if number not in _WITHOUT_STATUS
-})
+PROCEDURES: Mapping[int, Procedure] = MappingProxyType(
+    {
+        number: dataclasses.replace(
+            procedure,
+            decode_result=_decode_read if number == nfs_prot.NFSPROC_READ else _by_status(procedure.decode_result),
+        )
+        for number, procedure in nfs_prot.NFS_PROGRAM_2_service.procedures.items()
+        if number not in _WITHOUT_STATUS
+    }
+)
 
 
 def attributes_to_set(

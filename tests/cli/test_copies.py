@@ -347,6 +347,26 @@ def test_a_link_in_the_target_is_not_followed(run: Callable[..., Result], tmp_pa
     assert not (target / "x" / "f").is_symlink()
 
 
+@pytest.mark.parametrize("make", [os.link, os.symlink])
+def test_what_gets_into_a_new_directory_meanwhile_is_replaced_not_written_into(
+    m: Mount, tmp_path: Path, make: Callable[[Path, Path], None]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("kept")
+    m.mkdir("d")
+    m.write_text("d/f", "new")
+
+    class Meddler(Silent):
+        def found(self, size: int) -> None:
+            make(outside, tmp_path / "d" / "f")
+
+    report = Meddler()
+    copy([RemoteEnd(m, "d", "x")], LocalEnd(tmp_path / "d"), report, Options(), recursive=True)
+    assert report.errors == []
+    assert ((tmp_path / "d" / "f").read_text(), outside.read_text()) == ("new", "kept")
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["f"]
+
+
 def test_a_name_that_is_a_link_first_and_a_directory_later(run: Callable[..., Result], tmp_path: Path) -> None:
     answers = iter([LINK, BELOW, BELOW, FILE])
     with hostile([b"a", b"a"], lambda asked: next(answers, FILE)) as server:

@@ -3,9 +3,8 @@
 import errno
 import hashlib
 import stat
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .outbox import Outbox
 
@@ -39,8 +38,7 @@ def not_a_directory(name: bytes) -> OSError:
     return NotADirectoryError(errno.ENOTDIR, "it is not a directory, and no link is followed there", name)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One file of a source: where it is there (`path`, for people; `place`, the source's own), and its attributes.
 
     Times are microseconds since 1970, the finest that version 2 has. `identity` is the same for all

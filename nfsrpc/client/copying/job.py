@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .item import Item, Kind, Sink, Source, Unsupported, Writer
-from .on import On, Waiting
+from .on import Waiting, on
 from .outbox import Outbox
 from .report import Report
 
@@ -97,7 +97,7 @@ class Copy:
     async def _here(self, item: Item, work: Coroutine[Any, Any, T]) -> T:
         """What the source does; its errors are about `item`."""
         try:
-            return await On(self._source.wire, work)
+            return await on(self._source.wire, work)
         except OSError as error:
             error.filename, error.filename2 = os.fsdecode(item.path), None
             raise
@@ -105,7 +105,7 @@ class Copy:
     async def _there(self, parent: Any, name: bytes, work: Coroutine[Any, Any, T]) -> T:
         """What the sink does; its errors are about `name` in `parent`."""
         try:
-            return await On(self._sink.wire, work)
+            return await on(self._sink.wire, work)
         except OSError as error:
             error.filename, error.filename2 = self._sink.describe(parent, name), None
             raise

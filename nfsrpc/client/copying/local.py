@@ -97,15 +97,19 @@ class LocalSink:
         """See `Sink`."""
         return os.fsdecode(os.path.join(self._path, *parent, name))
 
-    def _fd(self, place: Place) -> int:
-        """The directory at `place`, opened without following any link."""
+    def is_new(self, place: Place) -> bool:
+        """Whether this copy has made the directory at `place`."""
+        return place in self._new
+
+    def fd(self, place: Place) -> int:
+        """The directory at `place`, opened without following any link; good until the next call of this."""
         if not place:
             return self._root
         known = self._directories.get(place)
         if known is not None:
             self._directories.move_to_end(place)
             return known
-        above = self._fd(place[:-1])
+        above = self.fd(place[:-1])
         opened = os.open(_checked(place[-1]), os.O_RDONLY | os.O_DIRECTORY | _BESIDE, dir_fd=above)
         self._directories[place] = opened
         if len(self._directories) > _OPEN:
@@ -117,13 +121,13 @@ class LocalSink:
         if parent in self._new:
             return None
         with contextlib.suppress(FileNotFoundError):
-            return os.stat(_checked(name), dir_fd=self._fd(parent), follow_symlinks=False)
+            return os.stat(_checked(name), dir_fd=self.fd(parent), follow_symlinks=False)
         return None
 
     async def directory(self, parent: Place, name: bytes, item: Item) -> Place:
         """See `Sink`."""
         mode = 0o700 if self._options.attributes else item.mode & 0o777 & ~self._umask | 0o700
-        directory = self._fd(parent)
+        directory = self.fd(parent)
         try:
             os.mkdir(_checked(name), mode, dir_fd=directory)
         except FileExistsError:
@@ -147,12 +151,7 @@ class LocalSink:
         there = self._status(parent, name)
         if there is not None and stat.S_ISDIR(there.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
-        directory = os.dup(self._fd(parent))
-        try:
-            return _LocalWriter(directory, name, item, self._wanted(there, item), self._options)
-        except BaseException:
-            os.close(directory)
-            raise
+        return _LocalWriter(self, parent, name, item, self._wanted(there, item), self._options)
 
     def _wanted(self, there: os.stat_result | None, item: Item) -> int:
         if self._options.attributes:
@@ -163,7 +162,7 @@ class LocalSink:
 
     async def symlink(self, parent: Place, name: bytes, item: Item, target: bytes) -> None:
         """See `Sink`."""
-        directory = self._fd(parent)
+        directory = self.fd(parent)
         self._clear(parent, name)
         os.symlink(target, name, dir_fd=directory)
         if self._options.owners:
@@ -173,7 +172,7 @@ class LocalSink:
 
     async def special(self, parent: Place, name: bytes, item: Item) -> None:
         """See `Sink`."""
-        directory = self._fd(parent)
+        directory = self.fd(parent)
         if item.kind is Kind.PIPE:
             self._clear(parent, name)
             os.mkfifo(name, item.mode & 0o777, dir_fd=directory)
@@ -187,21 +186,21 @@ class LocalSink:
 
     async def link(self, first: tuple[Place, bytes], parent: Place, name: bytes) -> None:
         """See `Sink`."""
-        made = os.stat(first[1], dir_fd=self._fd(first[0]), follow_symlinks=False)
+        made = os.stat(first[1], dir_fd=self.fd(first[0]), follow_symlinks=False)
         there = self._status(parent, name)
         if there is not None and (there.st_dev, there.st_ino) == (made.st_dev, made.st_ino):
             return
         self._clear(parent, name)
         # The second directory's descriptor could push the first out of the cache.
-        above = os.dup(self._fd(first[0]))
+        above = os.dup(self.fd(first[0]))
         try:
-            os.link(first[1], name, src_dir_fd=above, dst_dir_fd=self._fd(parent), follow_symlinks=False)
+            os.link(first[1], name, src_dir_fd=above, dst_dir_fd=self.fd(parent), follow_symlinks=False)
         finally:
             os.close(above)
 
     async def settle(self, place: Place, item: Item) -> None:
         """See `Sink`."""
-        directory = self._fd(place)
+        directory = self.fd(place)
         if self._options.owners:
             os.fchown(directory, item.uid, item.gid)
         os.fchmod(directory, self._options.permissions(item.mode))
@@ -210,37 +209,58 @@ class LocalSink:
     def _clear(self, parent: Place, name: bytes) -> None:
         """Make room for something under `name`; a directory is not removed."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(_checked(name), dir_fd=self._fd(parent))
+            os.unlink(_checked(name), dir_fd=self.fd(parent))
 
 
 class _LocalWriter:
-    """A file that is written under another name beside its own, and renamed at its end."""
+    """A file that is written under another name beside its own, and renamed at its end.
 
-    def __init__(self, directory: int, name: bytes, item: Item, mode: int, options: Options) -> None:
-        self._directory = directory
-        self._name = name
+    A small one is not opened before there is something to write: of thousands on their way none is open. In a new
+    directory there is nothing that it could replace, so it is written under its own name there.
+    """
+
+    def __init__(self, sink: LocalSink, parent: Place, name: bytes, item: Item, mode: int, options: Options) -> None:
+        self._sink = sink
+        self._parent = parent
+        self._name = _checked(name)
         self._item = item
         self._mode = mode
         self._options = options
-        self._part = item.part_name(_checked(name))
+        self._made = b""
+        self._file = -1
         self.offset = 0
-        self._file = self._opened()
+        if item.size >= RESUMED:
+            self._file = self._beside()
 
     def _opened(self) -> int:
-        new = os.O_RDWR | os.O_CREAT | os.O_EXCL | _BESIDE
+        if self._sink.is_new(self._parent):
+            with contextlib.suppress(FileExistsError):
+                opened = self._new(self._name)
+                self._made = self._name
+                return opened
+        return self._beside()
+
+    def _new(self, name: bytes) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _BESIDE
+        return os.open(name, flags, 0o600, dir_fd=self._sink.fd(self._parent))
+
+    def _beside(self) -> int:
+        """Open what is renamed at the end, or go on with what an earlier copy has left of it."""
+        part = self._made = self._item.part_name(self._name)
         try:
-            return os.open(self._part, new, 0o600, dir_fd=self._directory)
+            return self._new(part)
         except FileExistsError:
             pass
+        directory = self._sink.fd(self._parent)
         with contextlib.suppress(OSError):
-            opened = os.open(self._part, os.O_RDWR | os.O_NONBLOCK | _BESIDE, dir_fd=self._directory)
+            opened = os.open(part, os.O_RDWR | os.O_NONBLOCK | _BESIDE, dir_fd=directory)
             status = os.fstat(opened)
             if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1:
                 self._go_on(opened, status.st_size)
                 return opened
             os.close(opened)
-        os.unlink(self._part, dir_fd=self._directory)
-        return os.open(self._part, new, 0o600, dir_fd=self._directory)
+        os.unlink(part, dir_fd=directory)
+        return self._new(part)
 
     def _go_on(self, opened: int, size: int) -> None:
         """An earlier copy came as far as `size` bytes."""
@@ -250,18 +270,24 @@ class _LocalWriter:
         os.lseek(opened, self.offset, os.SEEK_SET)
 
     async def write(self, data: bytes) -> int:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        return len(data)
+        if self._file < 0:
+            self._file = self._opened()
+        written = os.write(self._file, data)
+        while written < len(data):
+            written += os.write(self._file, memoryview(data)[written:])
+        return written
 
     async def finish(self) -> int:
+        if self._file < 0:
+            self._file = self._opened()
         if self._options.owners:
             os.fchown(self._file, self._item.uid, self._item.gid)
         os.fchmod(self._file, self._mode)
         if self._options.attributes:
             os.utime(self._file, ns=_times(self._item))
-        os.rename(self._part, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        if self._made != self._name:
+            directory = self._sink.fd(self._parent)
+            os.rename(self._made, self._name, src_dir_fd=directory, dst_dir_fd=directory)
         self._close()
         return 0
 
@@ -270,12 +296,11 @@ class _LocalWriter:
             return
         if self._item.size < RESUMED:
             with contextlib.suppress(OSError):
-                os.unlink(self._part, dir_fd=self._directory)
+                os.unlink(self._made, dir_fd=self._sink.fd(self._parent))
         self._close()
 
     def _close(self) -> None:
         os.close(self._file)
-        os.close(self._directory)
         self._file = -1
 
 

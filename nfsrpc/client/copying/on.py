@@ -1,6 +1,6 @@
 """Coroutines of two mounts in one: each wait says whose it is."""
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
 from nfsrpc.client.wire import Step
@@ -12,12 +12,17 @@ Waiting = tuple[Outbox, Step]
 """What a job waits for, and who brings it."""
 
 
-class On(Generic[T]):
-    """Awaited: `work`, whose waits are those of `wire`. A copy may have two of them."""
+def on(wire: Outbox | None, work: Coroutine[Step, Any, T]) -> Awaitable[T]:
+    """To be awaited: `work`, whose waits are those of `wire`; without a wire it has none. A copy may have two wires."""
+    return work if wire is None else _On(wire, work)
+
+
+class _On(Generic[T]):
+    """Awaited: `work`, with each of its waits told to be `wire`'s."""
 
     __slots__ = ("_wire", "_work")
 
-    def __init__(self, wire: Outbox | None, work: Coroutine[Step, Any, T]) -> None:
+    def __init__(self, wire: Outbox, work: Coroutine[Step, Any, T]) -> None:
         self._wire = wire
         self._work = work
 
@@ -26,7 +31,6 @@ class On(Generic[T]):
         try:
             step = work.send(None)
             while True:
-                assert wire is not None
                 try:
                     value = yield (wire, step)
                 except BaseException as error:
