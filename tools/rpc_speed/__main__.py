@@ -183,7 +183,7 @@ def clients(place: Path, calls: int, rounds: int) -> None:
     """Our clients, as they come and compiled, and other clients in Python; their server costs next to nothing."""
     others = installed()
     compiled = os.environ.get(COMPILED)
-    kinds = {"": [sys.executable], **({"compiled ": [compiled, "-P"]} if compiled else {})}
+    kinds = {"": [sys.executable], **({"compiled ": [compiled]} if compiled else {})}
     if not compiled:
         print("\nwithout nfsrpc compiled: tools/rpc-speed could not compile it")
     heads = "blocking", "asyncio", "C: blocking", "C: asyncio", "PyVISA-py", "ShenanigaNFS"
