@@ -52,7 +52,7 @@ class AsyncClient(ABC):
     async def submit_all(
         self, procedure: Procedure, arguments: Iterable[tuple[Any, ...]], *, timeout: float | None = None
     ) -> list[PendingCall]:
-        """Send one call for each of `arguments`; they have one deadline. Otherwise as `submit`."""
+        """Send one call for each of `arguments`, with one deadline; over TCP they leave together. See `submit`."""
         await self._shake_hands(procedure)
         now, deadline = self._begin(timeout)
         calls = self._table.open_all(procedure, arguments, self._session.begin, now=now, deadline=deadline)

@@ -198,7 +198,7 @@ def clients(place: Path, calls: int, rounds: int) -> None:
                     for name in ("blocking", "asyncio")
                 }
                 data = bytes(size) if size else None
-                if "pyvisa_py" in others:
+                if "pyvisa_py" in others and way == "single":
                     runs["pyvisa"] = partial(pyvisa, proto, PROGRAM, VERSION, port, data, calls // 4)
                 if "shenaniganfs" in others and proto == "tcp":
                     flight = 1 if way == "single" else FLIGHT
@@ -214,7 +214,7 @@ def clients(place: Path, calls: int, rounds: int) -> None:
                 print(line, flush=True)
     print(
         f"together: submit_all, {FLIGHT} in flight; each: as many, each sent by itself (asyncio: {FLIGHT} tasks);"
-        f" single: one after the other.\nC: compiled. PyVISA-py has one in flight always, ShenanigaNFS {FLIGHT} or one."
+        f" single: one after the other.\nC: compiled. PyVISA-py can have but one in flight; ShenanigaNFS has as many."
     )
 
 
