@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from struct import Struct, error
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -71,11 +72,12 @@ def _decode_read(data: bytes, pos: int, limits: Limits) -> tuple[Answer, int]:
     except error:
         return _decode_any_read(data, pos, limits)  # a refusal, or an error that says what is missing
     begin = pos + 76
-    end = begin + size
-    if status or size & 3 or size > MAX_DATA or end > len(data):
+    fill = begin + size
+    end = fill + (-size & 3)
+    if status or size > MAX_DATA or end > len(data) or any(data[fill:end]):
         answer, end = _decode_any_read(data, pos, limits)
         return (answer if answer[0] else (0, (answer[1].reply.data, attributes))), end
-    return (0, (data[begin:end], attributes)), end
+    return (0, (data[begin:fill], attributes)), end
 
 
 def attributes_of(encoded: bytes) -> fattr:
@@ -201,19 +203,27 @@ def _target(result: Any) -> bytes:
 
 def read(handle: bytes, offset: int, count: int) -> Request[tuple[bytes, bytes]]:
     """At most `count` (up to 8192) bytes at `offset`, and the attributes for `attributes_of`. No bytes: end of file."""
-    return reads(handle, (offset,), count)[0]
+    argument = nfs_prot.readargs(nfs_prot.nfs_fh(handle), _offset(offset), count, 0)
+    return Request(nfs_prot.NFSPROC_READ, argument, _at_most(count))
 
 
 def reads(handle: bytes, offsets: Iterable[int], count: int) -> list[Request[tuple[bytes, bytes]]]:
     """A `read` of each of `offsets`."""
+    number, file, arguments = int(nfs_prot.NFSPROC_READ), nfs_prot.nfs_fh(handle), nfs_prot.readargs
+    take = _at_most(count)
+    return [Request(number, arguments(file, _offset(offset), count, 0), take) for offset in offsets]
+
+
+@lru_cache(64)
+def _at_most(count: int) -> Callable[[tuple[bytes, bytes]], tuple[bytes, bytes]]:
+    """What a READ of `count` bytes makes of its result: the same for nearly all of them."""
 
     def take(result: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
         if len(result[0]) > count:
             raise OSError(errno.EIO, f"the server sent {len(result[0])} bytes where {count} were asked for")
         return result
 
-    number, file, arguments = int(nfs_prot.NFSPROC_READ), nfs_prot.nfs_fh(handle), nfs_prot.readargs
-    return [Request(number, arguments(file, _offset(offset), count, 0), take) for offset in offsets]
+    return take
 
 
 def write(handle: bytes, offset: int, data: bytes) -> Request[fattr]:

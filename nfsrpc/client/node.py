@@ -109,7 +109,9 @@ class Node:
             (options.directory_min, options.directory_max) if directory else (options.file_min, options.file_max)
         )
         known = self.attributes
-        if version_of(attributes) != version_of(known) or attributes.fileid != known.fileid:
+        if attributes is not known and (
+            version_of(attributes) != version_of(known) or attributes.fileid != known.fileid
+        ):
             self.lifetime = shortest
             self.forget_names()
         elif not self.lifetime:
