@@ -43,8 +43,9 @@ def copy_options(command: F) -> F:
 class Told:
     """A copy's report: a bar on a terminal, a line for each error."""
 
-    def __init__(self, bar: Progress | None) -> None:
+    def __init__(self, bar: Progress | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._bar = bar
+        self._clock = clock
         self._task = None if bar is None else bar.add_task("", total=0)
         self._total = self._moved = 0
         self._last = b""
@@ -68,7 +69,7 @@ class Told:
 
     def _show(self) -> None:
         """Tell the bar, as often as it is drawn: each time costs as much as half a small file."""
-        if self._bar is None or self._task is None or (now := time.monotonic()) < self._due:
+        if self._bar is None or self._task is None or (now := self._clock()) < self._due:
             return
         self._due = now + _PAUSE
         name = printable_name(self._last.rpartition(b"/")[2])[:_SHOWN]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import stat
@@ -14,7 +15,10 @@ import pytest
 from by_hand import DIRECTORY, MOUNT, NFS, ROOT, ByHand, chain, fattr, opaque, word
 from click.testing import Result
 from held_calls import HeldCalls
+from rich.console import Console
+from rich.progress import Progress
 
+from nfsrpc.cli.transfer import Told
 from nfsrpc.client import Mount, mount
 from nfsrpc.client.copying import LocalEnd, Options, RemoteEnd, Silent, copy
 from nfsrpc.testing.chaos import Chaos
@@ -236,6 +240,21 @@ def test_set_user_id_and_devices_are_taken_only_with_owners(
     status = (tmp_path / "owners" / "su").stat()
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12, 34, 0o6755)
     assert (tmp_path / "owners" / "null").stat().st_rdev == os.makedev(1, 3)
+
+
+def test_the_bar_is_told_ten_times_a_second() -> None:
+    now = 5.0
+    with Progress(console=Console(file=io.StringIO())) as bar:
+        told = Told(bar, lambda: now)
+        states = []
+        for number in range(1000):
+            now += 0.001
+            told.found(7)
+            told.moved(7)
+            told.finished(b"d/f%d" % number)
+            states.append((bar.tasks[0].completed, bar.tasks[0].total, bar.tasks[0].description))
+    assert 9 <= len(set(states)) <= 11
+    assert 6300 <= states[-1][0] <= states[-1][1] <= 7000
 
 
 # --- how many files at once
