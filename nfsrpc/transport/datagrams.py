@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 from struct import Struct, calcsize
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from nfsrpc.protocols.rpc_msg import accept_stat
 from nfsrpc.rpc.dispatch import Peer
@@ -89,28 +89,20 @@ class BoundDatagrams:
         return peer
 
 
-class _Origin(NamedTuple):
-    """Who has sent a datagram, and how a reply gets there from the address that was asked: see `Outgoing.add`."""
-
-    peer: Peer
-    whither: bytes
-
-
 class WildcardDatagrams:
     """`Datagrams` through a socket bound to every address: a reply leaves from the one that its call came to.
 
     RFC 1122 §4.1.3.5. To find that out, and to say it, costs more for each datagram than all else; not so for many
-    in one system call.
+    in one system call. An origin is whither `Outgoing` sends.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._netid = _netid(sock)
-        self._origins: dict[bytes, tuple[Peer, tuple[Any, _Origin]]] = {}
+        self._origins: dict[bytes, tuple[Peer, tuple[Any, bytes]]] = {}
         self._incoming = Incoming(sock)
         self._outgoing = Outgoing(sock)
         self._leaving: list[tuple[bytes, bytes]] = []
-        self._leaving_to: list[Peer] = []
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
@@ -134,20 +126,21 @@ class WildcardDatagrams:
                 return
             room -= len(found)
 
-    def _meet(self, whence: bytes) -> tuple[Peer, tuple[Any, _Origin]]:
+    def _meet(self, whence: bytes) -> tuple[Peer, tuple[Any, bytes]]:
         if len(self._origins) >= _PEERS:
             self._origins.clear()
-        peer = _peer(_address(whence), self._netid)
-        met = self._origins[whence] = (peer, (self, _Origin(peer, whence[:NAME] + _local(whence[NAME:]))))
+        met = self._origins[whence] = (self._peer(whence), (self, whence[:NAME] + _local(whence[NAME:])))
         return met
 
-    def reply(self, origin: _Origin, parts: list[bytes]) -> None:
+    def _peer(self, whence: bytes) -> Peer:
+        return _peer(_address(whence), self._netid)
+
+    def reply(self, origin: bytes, parts: list[bytes]) -> None:
         """See `Datagrams.reply`."""
         message = parts[0] if len(parts) == 1 else b"".join(parts)
         if len(message) > MAX_DATAGRAM:
-            message = _too_long(message, origin.peer)
-        self._leaving.append((message, origin.whither))
-        self._leaving_to.append(origin.peer)
+            message = _too_long(message, self._peer(origin))
+        self._leaving.append((message, origin))
         if len(self._leaving) == COUNT:
             self.flush()
 
@@ -155,15 +148,14 @@ class WildcardDatagrams:
         """See `Datagrams.flush`."""
         if not self._leaving:
             return
-        leaving, peers = self._leaving, self._leaving_to
-        self._leaving, self._leaving_to = [], []
+        leaving, self._leaving = self._leaving, []
         again = []
         for index, error in self._outgoing.send(leaving):
-            message, whither = leaving[index]
+            message, origin = leaving[index]
             if error.errno == errno.EMSGSIZE:
-                again.append((_too_long(message, peers[index]), whither))
+                again.append((_too_long(message, self._peer(origin)), origin))
             else:
-                _not_sent(peers[index], error)
+                _not_sent(self._peer(origin), error)
         if again:
             self._outgoing.send(again)
 
