@@ -108,7 +108,7 @@ class _Reader:
             cause = (
                 "options without a client are for everybody"
                 if alone
-                else (f"a blank parts {before.text!r} from its options: these are for everybody")
+                else f"a blank parts {before.text!r} from its options: these are for everybody"
             )
             remedy = f"write *{word.text}" if alone else f"write {before.text}{word.text}"
             self.remarks.append(Remark(word.start, f"{cause}; {remedy}"))
