@@ -37,7 +37,7 @@ class AsyncWire:
         """Send `request` without waiting."""
         task = self._loop.create_task(self._fly(request))
         task.add_done_callback(_noticed)
-        return Flight(request, task)
+        return Flight(self, request, task)
 
     def submit_all(self, requests: list[Request[T]]) -> list[Flight[T]]:
         """Send requests together: what is sent in one round of the event loop leaves together anyway."""

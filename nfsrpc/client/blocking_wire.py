@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Coroutine
+from itertools import repeat
 from typing import Any, TypeVar
 
 from nfsrpc.rpc.calls import PendingCall
@@ -34,7 +35,7 @@ class BlockingWire:
     def submit(self, request: Request[T]) -> Flight[T]:
         """Send `request` without waiting."""
         try:
-            return Flight(request, self._client.submit(request.procedure, (request.argument,)))
+            return Flight(self, request, self._client.submit(request.procedure, (request.argument,)))
         except RpcError as error:
             raise from_rpc_error(error) from error
 
@@ -46,7 +47,7 @@ class BlockingWire:
             calls = self._client.submit_all(requests[0].procedure, [(request.argument,) for request in requests])
         except RpcError as error:
             raise from_rpc_error(error) from error
-        return list(map(Flight, requests, calls))
+        return list(map(Flight, repeat(self), requests, calls))
 
     def ready(self, flight: Flight[Any]) -> bool:
         """Whether the reply is there."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from nfsrpc.protocols.nfs_prot import fattr
 
 from . import nfs2
+from .directory import Found, look_up, read_names
 from .mountd import parts
 from .nfs2 import Request, Space
 from .node import Node, Nodes
@@ -25,8 +26,6 @@ MAX_LINKS = 40
 """Symbolic links followed on the way to one file; more is a circle (as the kernel has it)."""
 MAX_DEPTH = 1024
 """Directories below each other on the way to one file; more is a server that makes them up."""
-WINDOW = 64
-"""Requests about names in flight at once, for one caller."""
 _REMEMBERED = 65536
 """Paths whose file is known by heart."""
 
@@ -250,7 +249,7 @@ class Names:
                 if links > MAX_LINKS:
                     raise self.error(errno.ELOOP, asked)
                 with self.about(b"/".join((_path_of(trail), name))):
-                    target = await self.target(node)
+                    target = await self.target(node.handle)
                 if target.startswith(b"/"):
                     trail = [root]
                 todo.extendleft(reversed(self._names_of_target(target)))
@@ -276,27 +275,20 @@ class Names:
             return await self._lookup(directory, name)
 
     async def _lookup(self, directory: Node, name: bytes) -> Node:
-        stamp, flight = directory.stamp, self.submit_lookup(directory, name)
-        return self.looked_up(directory, name, stamp, await self._outcome(flight))
-
-    def submit_lookup(self, directory: Node, name: bytes) -> Flight[tuple[bytes, fattr]]:
-        """Ask what `name` in `directory` is, without waiting."""
-        return self.wire.submit(nfs2.lookup(directory.handle, name))
-
-    async def _outcome(self, flight: Flight[tuple[bytes, fattr]]) -> tuple[bytes, fattr] | OSError:
-        wire = self.wire
+        stamp = directory.stamp
         try:
-            return wire.take(flight) if wire.ready(flight) else await flight
+            found: Found = await self.ask(nfs2.lookup(directory.handle, name))
         except OSError as error:
-            return error
+            found = error
+        return self._looked_up(directory, name, stamp, found)
 
-    def looked_up(self, directory: Node, name: bytes, stamp: int, outcome: tuple[bytes, fattr] | OSError) -> Node:
+    def _looked_up(self, directory: Node, name: bytes, stamp: int, found: Found) -> Node:
         """Learn what a LOOKUP said that was sent when `directory` had `stamp`; raises what it raised."""
-        if isinstance(outcome, OSError):
-            if outcome.errno == errno.ENOENT and stamp == directory.stamp:
+        if isinstance(found, OSError):
+            if found.errno == errno.ENOENT and stamp == directory.stamp:
                 directory.names[name] = None
-            raise outcome
-        node = self.nodes.get(*outcome, self.clock())
+            raise found
+        node = self.nodes.get(*found, self.clock())
         if stamp == directory.stamp:
             directory.names[name] = node
         return node
@@ -307,9 +299,9 @@ class Names:
             return names[len(self._export) :]
         return names
 
-    async def target(self, link: Node) -> bytes:
-        """Target of a symbolic link, ENOENT for an empty one. Links never change, but they may be replaced."""
-        target = await self.ask(nfs2.readlink(link.handle))
+    async def target(self, link: bytes) -> bytes:
+        """Target of the symbolic link of a handle, ENOENT for an empty one. Links never change, but are replaced."""
+        target = await self.ask(nfs2.readlink(link))
         if not target:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         return target
@@ -347,10 +339,7 @@ class Names:
         if node.listing is not None and self.options.names:
             return node.listing
         stamp = node.stamp
-        listing, names = nfs2.Listing(node.handle, self.options.readdir_size), []
-        while not listing.complete:
-            page = listing.take(await self.ask(listing.request()))
-            names += [entry.name for entry in page if entry.name not in (b".", b"..")]
+        names = await read_names(self.wire, node.handle, self.options.readdir_size)
         if stamp == node.stamp:
             node.listing = names
         return names
@@ -364,20 +353,17 @@ class Names:
         whole = self.under_root(path)
         with self.about(whole):
             names = await self.names_in(directory)
-        return await self.files_of(directory, names, whole)
+        found: dict[bytes, Node | OSError] = {}
+        stamp = directory.stamp
 
-    async def files_of(self, directory: Node, names: list[bytes], whole: bytes) -> list[tuple[bytes, Node | OSError]]:
-        """The files that `names` in `directory` are; those that are not there are left out."""
-        found: dict[bytes, Node | OSError | None] = {}
-        flights: deque[tuple[bytes, Flight[tuple[bytes, fattr]], int]] = deque()
-
-        async def land() -> None:
-            name, flight, stamp = flights.popleft()
+        def learn(name: bytes, answer: Found) -> None:
             try:
-                found[name] = self.looked_up(directory, name, stamp, await self._outcome(flight))
+                found[name] = self._looked_up(directory, name, stamp, answer)
+            except FileNotFoundError:
+                pass
             except OSError as error:
                 error.filename = self.whole(whole + b"/" + name)
-                found[name] = None if error.errno == errno.ENOENT else error
+                found[name] = error
 
         now = self.clock()
         unknown = []
@@ -387,16 +373,8 @@ class Names:
                 found[name] = child
             else:
                 unknown.append(name)
-        # Half of the window at a time: the server has the one half while the other one is made.
-        for start in range(0, len(unknown), WINDOW // 2):
-            while len(flights) > WINDOW // 2:
-                await land()
-            together = unknown[start : start + WINDOW // 2]
-            sent = self.wire.submit_all([nfs2.lookup(directory.handle, name) for name in together])
-            flights.extend((name, flight, directory.stamp) for name, flight in zip(together, sent, strict=True))
-        while flights:
-            await land()
-        return [(name, node) for name in names if (node := found[name]) is not None]
+        await look_up(self.wire, directory.handle, unknown, learn)
+        return [(name, found[name]) for name in names if name in found]
 
     async def readlink(self, path: bytes) -> bytes:
         """Target of the symbolic link at `path`; EINVAL for anything else."""

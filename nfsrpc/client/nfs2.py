@@ -31,6 +31,8 @@ MAX_PATH = int(nfs_prot.NFS_MAXPATHLEN)
 MAX_OFFSET = 0xFFFF_FFFF
 UNSET = 0xFFFF_FFFF
 """A field of `sattr` that shall stay as it is (RFC 1094 §2.3.6)."""
+_SLASH, _NUL = b"/\0"
+"""As numbers: what else `bytes` is asked for it takes for a number first, and makes an error of that."""
 MAX_ENTRIES = 4_000_000
 """Entries of one directory that are believed; more is a server that never stops."""
 
@@ -196,7 +198,7 @@ def readlink(handle: bytes) -> Request[bytes]:
 
 def _target(result: Any) -> bytes:
     target: bytes = result.data
-    if b"\0" in target:
+    if _NUL in target:
         raise OSError(errno.EIO, "the server sent a link target with NUL in it")
     return target
 
@@ -418,7 +420,7 @@ class Nfs2:
 
 
 def _place(directory: bytes, name: bytes) -> nfs_prot.diropargs:
-    if not name or b"/" in name or b"\0" in name:
+    if not name or _SLASH in name or _NUL in name:
         raise _name_error(errno.EINVAL, name)
     if len(name) > MAX_NAME:
         raise _name_error(errno.ENAMETOOLONG, name)
@@ -444,6 +446,6 @@ def _offset(offset: int) -> int:
 
 def _entry(link: nfs_prot.entry) -> Entry:
     name = link.name
-    if not name or b"/" in name or b"\0" in name:
+    if not name or _SLASH in name or _NUL in name:
         raise OSError(errno.EIO, f"the server listed the impossible name {name!r}")
     return Entry(link.fileid, name, link.cookie)

@@ -20,6 +20,8 @@ _TYPES = {
     ftype.NFCHR: stat.S_IFCHR,
     ftype.NFLNK: stat.S_IFLNK,
 }
+_DIRECTORY = ftype.NFDIR
+_DEVICES = (ftype.NFBLK, ftype.NFCHR)
 Version = tuple[int, int, int, int, int]
 """ctime, mtime and size: two states of a file that agree in them are taken for one (RFC 1094 has nothing better)."""
 
@@ -104,7 +106,7 @@ class Node:
 
         How long they are believed doubles with each time that they are found unchanged at their end.
         """
-        directory = attributes.type == ftype.NFDIR
+        directory = attributes.type == _DIRECTORY
         shortest, longest = (
             (options.directory_min, options.directory_max) if directory else (options.file_min, options.file_max)
         )
@@ -150,7 +152,8 @@ class Nodes:
             self._known.move_to_end(handle)
         else:
             node = self._known[handle] = Node(handle, attributes)
-            self._make_room()
+            if len(self._known) > self._options.nodes:
+                self._make_room()
         node.learn(attributes, now, self._options)
         return node
 
@@ -206,7 +209,7 @@ def mode_of(attributes: fattr) -> int:
 
 def device_of(attributes: fattr) -> int:
     """The device number as this system has it; on the wire it is 12 bits major, 20 bits minor, as Linux packs them."""
-    if attributes.type not in (ftype.NFBLK, ftype.NFCHR) or attributes.rdev == NO_DEVICE:
+    if attributes.type not in _DEVICES or attributes.rdev == NO_DEVICE:
         return 0
     rdev = attributes.rdev
     return os.makedev((rdev & 0xFFF00) >> 8, (rdev & 0xFF) | ((rdev >> 12) & 0xFFF00))

@@ -79,7 +79,7 @@ class Files:
             if mode.exclusive:
                 raise tree.error(errno.EEXIST, spot.path)
             with tree.about(spot.path):
-                target = await tree.target(node)
+                target = await tree.target(node.handle)
             spot = await tree.spot_of_target(spot, target)
         raise tree.error(errno.ELOOP, spot.path)
 

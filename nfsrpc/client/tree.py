@@ -152,7 +152,7 @@ class Tree(Names):
             if not (follow and node.is_link):
                 return node
             with self.about(spot.path):
-                target = await self.target(node)
+                target = await self.target(node.handle)
             spot = await self.spot_of_target(spot, target)
         raise self.error(errno.ELOOP, self.under_root(path))
 

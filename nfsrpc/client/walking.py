@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import nfs2
+from .directory import WINDOW
 from .mountd import parts
-from .names import MAX_DEPTH, WINDOW
+from .names import MAX_DEPTH
 from .node import Node
 from .tree import Tree
 from .wire import Flight

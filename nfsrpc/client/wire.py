@@ -19,14 +19,15 @@ WINDOW = 128
 
 
 class Flight(Generic[T]):
-    """A request that has been sent; awaited, its result or its `OSError`. `call` is the driver's own.
+    """A request that has been sent over `wire`; awaited, its result or its `OSError`. `call` is the driver's own.
 
     `dropped`: somebody has given it up, and whoever still waits for it gets an `OSError` that means nothing.
     """
 
-    __slots__ = ("call", "dropped", "request")
+    __slots__ = ("call", "dropped", "request", "wire")
 
-    def __init__(self, request: Request[T], call: Any) -> None:
+    def __init__(self, wire: "Wire", request: Request[T], call: Any) -> None:
+        self.wire = wire
         self.request = request
         self.call = call
         self.dropped = False

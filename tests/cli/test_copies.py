@@ -352,6 +352,18 @@ def test_names_that_lead_elsewhere_make_nothing_there(run: Callable[..., Result]
     assert {path.name for path in target.rglob("*")} <= {"x", "good"}
 
 
+@pytest.mark.parametrize(("kind", "mode"), [(0, 0o644), (1, 0o170644)])
+def test_a_file_of_no_kind_is_told_and_the_others_are_copied(
+    run: Callable[..., Result], tmp_path: Path, kind: int, mode: int
+) -> None:
+    nothing = word(0) + b"N" * 32 + fattr(kind, mode, 4, fileid=5)
+    with hostile([b"nothing", b"f"], lambda asked: FILE if asked == b"f" else nothing) as server:
+        result = run("get", "-r", f"nfs://127.0.0.1:{server.port}/x", tmp_path)
+    assert result.exit_code == 1
+    assert f"nothing: mode {mode:o} is that of no kind of file" in result.stderr
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["f"]
+
+
 def test_a_link_in_the_target_is_not_followed(run: Callable[..., Result], tmp_path: Path) -> None:
     target, outside = tmp_path / "target", tmp_path / "outside"
     outside.mkdir()

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
+from nfsrpc.client.wire import Flight
+
 from .job import Copy, Job
-from .on import Waiting
+from .outbox import Outbox
 
 FILES = 128
 """Files under way at once, at most; as many as the wires let requests be in flight."""
@@ -17,22 +19,26 @@ FILES = 128
 
 def run(copy: Copy, files: int = FILES) -> None:
     """Run `copy` to its end, with up to `files` files under way."""
-    width = min([files, *(wire.window for wire in copy.wires)])
-    _run(copy.todo, width)
-    _run(copy.settling(), width)
+    wires = copy.wires
+    width = min([files, *(wire.window for wire in wires)])
+    _run(copy.todo, wires, width)
+    _run(copy.settling(), wires, width)
 
 
-def _run(todo: deque[Job], width: int) -> None:
-    waiting: deque[tuple[Coroutine[Waiting, Any, None], Waiting]] = deque()
+def _run(todo: deque[Job], wires: list[Outbox], width: int) -> None:
+    waiting: deque[tuple[Coroutine[Flight[Any], Any, None], Flight[Any]]] = deque()
     try:
         while todo or waiting:
             if todo and len(waiting) < width:
                 job = todo.popleft()()
                 following = _step(job, None)
             else:
-                job, (wire, step) = waiting.popleft()
+                job, flight = waiting.popleft()
                 try:
-                    value = wire.perform(step)
+                    if flight.call is None or not flight.wire.ready(flight):
+                        for wire in wires:
+                            wire.send()  # also what is held of others: they would wait as long as this one does
+                    value = flight.wire.take(flight)
                 except OSError as error:
                     following = _step(job, error)
                 else:
@@ -44,7 +50,7 @@ def _run(todo: deque[Job], width: int) -> None:
             job.close()
 
 
-def _step(job: Coroutine[Waiting, Any, None], outcome: Any) -> Waiting | None:
+def _step(job: Coroutine[Flight[Any], Any, None], outcome: Any) -> Flight[Any] | None:
     """Give a job what it waits for; what it waits for next, None at its end."""
     try:
         return job.throw(outcome) if isinstance(outcome, OSError) else job.send(outcome)

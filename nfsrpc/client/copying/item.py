@@ -26,11 +26,22 @@ class Kind(Enum):
     SOCKET = stat.S_IFSOCK
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 class Unsupported(OSError):
     """A file that cannot be copied as what it is (EOPNOTSUPP); the text says why and what would help."""
 
     def __init__(self, text: str) -> None:
         super().__init__(errno.EOPNOTSUPP, text)
+
+
+def kind_of(mode: int) -> Kind:
+    """The kind of file that has `mode`. Raises `Unsupported` for a type that no file has."""
+    kind = _KINDS.get(stat.S_IFMT(mode))
+    if kind is None:
+        raise Unsupported(f"mode {mode:o} is that of no kind of file")
+    return kind
 
 
 def not_a_directory(name: bytes) -> OSError:

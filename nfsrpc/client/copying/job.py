@@ -7,17 +7,19 @@ import os
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from nfsrpc.client.wire import Flight
 
 from .item import Item, Kind, Sink, Source, Unsupported, Writer
-from .on import Waiting, on
 from .outbox import Outbox
 from .report import Report
 
 MAX_DEPTH = 500
 """Directories below each other; more is a server that makes them up."""
-T = TypeVar("T")
-Job = Callable[[], Coroutine[Waiting, Any, None]]
+Job = Callable[[], Coroutine[Flight[Any], Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,25 @@ class _Linked:
     waiting: list[Job] = field(default_factory=list)
 
 
+class _About:
+    """`OSError`s that leave its blocks are about the path that `describe` says, given `what`."""
+
+    __slots__ = ("_describe", "_what")
+
+    def __init__(self, describe: Callable[..., str], *what: Any) -> None:
+        self._describe = describe
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = self._describe(*self._what), None
+
+
 class Copy:
     """One copy: `todo` are the jobs to be run, which add further ones; when none is left, those of `settling`."""
 
@@ -59,6 +80,7 @@ class Copy:
         self._sink = sink
         self._report = report
         self._options = options
+        self._whole = options.everything or not options.attributes
         self._linked: dict[tuple[int, int], _Linked] = {}
         self._directories: list[tuple[Any, Item]] = []
         self.todo: deque[Job] = deque()
@@ -74,70 +96,58 @@ class Copy:
 
     def add_contents(self, item: Item) -> None:
         """Copy what is in the directory `item` into the sink's root itself."""
-
-        async def fill() -> None:
-            self._directories.append((self._sink.root, item))
-            await self._fill(item, self._sink.root, 1)
-
-        self.todo.append(lambda: self._guarded(item, fill()))
+        self._directories.append((self._sink.root, item))
+        self.todo.append(partial(self._guarded, item, self._fill, self._sink.root, 1))
 
     def settling(self) -> deque[Job]:
         """The last jobs: modes and times of directories, the deepest first."""
         directories, self._directories = self._directories, []
         if not self._options.attributes:
             return deque()
-        return deque(self._settling(place, item) for place, item in reversed(directories))
+        return deque(partial(self._guarded, item, self._settle, place) for place, item in reversed(directories))
 
-    def _settling(self, place: Any, item: Item) -> Job:
-        return lambda: self._guarded(item, self._settle(place, item))
+    async def _settle(self, item: Item, place: Any) -> None:
+        with self._there(place, b""):
+            await self._sink.settle(place, item)
 
-    async def _settle(self, place: Any, item: Item) -> None:
-        await self._there(place, b"", self._sink.settle(place, item))
+    def _here(self, item: Item) -> _About:
+        """For what the source does; its errors are about `item`."""
+        return _About(os.fsdecode, item.path)
 
-    async def _here(self, item: Item, work: Coroutine[Any, Any, T]) -> T:
-        """What the source does; its errors are about `item`."""
-        try:
-            return await on(self._source.wire, work)
-        except OSError as error:
-            error.filename, error.filename2 = os.fsdecode(item.path), None
-            raise
-
-    async def _there(self, parent: Any, name: bytes, work: Coroutine[Any, Any, T]) -> T:
-        """What the sink does; its errors are about `name` in `parent`."""
-        try:
-            return await on(self._sink.wire, work)
-        except OSError as error:
-            error.filename, error.filename2 = self._sink.describe(parent, name), None
-            raise
+    def _there(self, parent: Any, name: bytes) -> _About:
+        """For what the sink does; its errors are about `name` in `parent`."""
+        return _About(self._sink.describe, parent, name)
 
     def _add(self, item: Item, parent: Any, name: bytes, depth: int) -> None:
         if item.kind is not Kind.DIRECTORY:
             self._report.found(item.size if item.kind is Kind.FILE else 0)
-        self.todo.append(lambda: self._guarded(item, self._one(item, parent, name, depth)))
+        self.todo.append(partial(self._guarded, item, self._one, parent, name, depth))
 
-    async def _guarded(self, item: Item, work: Coroutine[Waiting, Any, None]) -> None:
+    async def _guarded(self, item: Item, work: Callable[..., Coroutine[Flight[Any], Any, None]], *where: Any) -> None:
         try:
-            await work
+            await work(item, *where)
         except OSError as error:
             self._report.failed(item.path, error)
 
-    async def _one(self, item: Item, parent: Any, name: bytes, depth: int) -> None:
+    def _one(self, item: Item, parent: Any, name: bytes, depth: int) -> Coroutine[Flight[Any], Any, None]:
         if item.kind is Kind.DIRECTORY:
-            await self._directory(item, parent, name, depth)
-        elif item.links > 1:
-            await self._one_of_several_names(item, parent, name)
-        else:
-            await self._single(item, parent, name)
+            return self._directory(item, parent, name, depth)
+        if item.links > 1:
+            return self._one_of_several_names(item, parent, name)
+        return self._single(item, parent, name)
 
     async def _directory(self, item: Item, parent: Any, name: bytes, depth: int) -> None:
         if depth >= MAX_DEPTH:
             raise Unsupported(f"more than {MAX_DEPTH} directories below each other are not believed")
-        place = await self._there(parent, name, self._sink.directory(parent, name, item))
+        with self._there(parent, name):
+            place = await self._sink.directory(parent, name, item)
         self._directories.append((place, item))
         await self._fill(item, place, depth + 1)
 
     async def _fill(self, item: Item, place: Any, depth: int) -> None:
-        for name, child in await self._here(item, self._source.children(item)):
+        with self._here(item):
+            children = await self._source.children(item)
+        for name, child in children:
             if isinstance(child, OSError):
                 child.filename = os.fsdecode(item.path + b"/" + name)
                 self._report.failed(item.path + b"/" + name, child)
@@ -160,43 +170,55 @@ class Copy:
             self.todo.extend(linked.waiting)
             linked.waiting.clear()
         elif linked.made is None:
-            linked.waiting.append(lambda: self._guarded(item, self._one_of_several_names(item, parent, name)))
+            linked.waiting.append(partial(self._guarded, item, self._one_of_several_names, parent, name))
         else:
-            await self._there(parent, name, self._sink.link(linked.made, parent, name))
+            with self._there(parent, name):
+                await self._sink.link(linked.made, parent, name)
             self._report.moved(item.size if item.kind is Kind.FILE else 0)
             self._report.finished(item.path)
 
     async def _single(self, item: Item, parent: Any, name: bytes) -> None:
-        sink = self._sink
+        here, there = self._here(item), self._there(parent, name)
         if item.kind is Kind.FILE:
-            await self._file(item, parent, name)
+            await self._file(item, parent, name, here, there)
         elif item.kind is Kind.LINK:
-            target = await self._here(item, self._source.target(item))
-            await self._there(parent, name, sink.symlink(parent, name, item, target))
+            with here:
+                target = await self._source.target(item)
+            with there:
+                await self._sink.symlink(parent, name, item, target)
         elif item.kind is Kind.SOCKET:
             raise Unsupported("sockets are not copied: the program that made one makes it again")
         else:
-            await self._there(parent, name, sink.special(parent, name, item))
+            with there:
+                await self._sink.special(parent, name, item)
         self._report.finished(item.path)
 
-    async def _file(self, item: Item, parent: Any, name: bytes) -> None:
-        sink, whole = self._sink, self._options.everything or not self._options.attributes
-        if not whole and await self._there(parent, name, sink.same(parent, name, item)):
-            self._report.moved(item.size)
-            return
-        writer = await self._there(parent, name, sink.file(parent, name, item))
+    async def _file(self, item: Item, parent: Any, name: bytes, here: _About, there: _About) -> None:
+        moved = self._report.moved
+        with there:
+            if not self._whole and await self._sink.same(parent, name, item):
+                moved(item.size)
+                return
+            writer = await self._sink.file(parent, name, item)
         try:
-            await self._contents(item, parent, name, writer)
+            moved(writer.offset)
+            await self._contents(item, writer, here, there)
+            with there:
+                moved(await writer.finish())
         except BaseException:
             writer.abandon()
             raise
 
-    async def _contents(self, item: Item, parent: Any, name: bytes, writer: Writer) -> None:
-        self._report.moved(writer.offset)
-        reader = self._source.reader(item, writer.offset)
+    async def _contents(self, item: Item, writer: Writer, here: _About, there: _About) -> None:
+        with here:
+            reader = self._source.reader(item, writer.offset)
         try:
-            while data := await self._here(item, reader.next()):
-                self._report.moved(await self._there(parent, name, writer.write(data)))
+            while True:
+                with here:
+                    data = await reader.next()
+                if not data:
+                    return
+                with there:
+                    self._report.moved(await writer.write(data))
         finally:
             reader.close()
-        self._report.moved(await self._there(parent, name, writer.finish()))

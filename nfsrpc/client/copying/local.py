@@ -12,12 +12,13 @@ import stat
 from collections import OrderedDict
 from pathlib import Path
 
-from .item import DOUBTED, RESUMED, Item, Kind, Unsupported, not_a_directory
+from .item import DOUBTED, RESUMED, Item, Kind, Unsupported, kind_of, not_a_directory
 from .job import Options
 
 _BLOCK = 1 << 17
 _OPEN = 64
 """Directories kept open at once."""
+_SLASH, _NUL = b"/\0"
 _BESIDE = os.O_NOFOLLOW | os.O_CLOEXEC
 Place = tuple[bytes, ...]
 """A directory below the root, by the names that lead there."""
@@ -26,7 +27,7 @@ Place = tuple[bytes, ...]
 def describe(path: bytes, status: os.stat_result) -> Item:
     """The file at `path` as an item."""
     return Item(
-        path, path, Kind(stat.S_IFMT(status.st_mode)), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid,
+        path, path, kind_of(status.st_mode), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid,
         status.st_size, status.st_atime_ns // 1000, status.st_mtime_ns // 1000, status.st_nlink,
         (status.st_dev, status.st_ino), status.st_rdev,
     )  # fmt: skip
@@ -306,7 +307,7 @@ class _LocalWriter:
 
 def _checked(name: bytes) -> bytes:
     """A name that stays in its directory. Servers' listings are checked before; this is the last gate."""
-    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+    if name in (b"", b".", b"..") or _SLASH in name or _NUL in name:
         raise Unsupported(f"{name!r} is no name of a file")
     return name
 

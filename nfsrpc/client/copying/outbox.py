@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from nfsrpc.client.blocking_wire import BlockingWire
 from nfsrpc.client.nfs2 import Request
-from nfsrpc.client.wire import Flight, Step
+from nfsrpc.client.wire import Flight
 
 _TOGETHER = 32
 """Requests that leave at the latest when there are so many; while they are served, the next ones are made."""
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Outbox:
-    """What a mount's `BlockingWire` does, with requests held back until there are several or one is waited for."""
+    """Sends over a mount's `BlockingWire`, with requests held back until there are several, or `send` says so."""
 
     def __init__(self, wire: BlockingWire) -> None:
         self._wire = wire
@@ -27,8 +27,8 @@ class Outbox:
     def submit(self, request: Request[T]) -> Flight[T]:
         """Send `request`, soon."""
         if len(self._held) >= _TOGETHER:
-            self._send()
-        flight: Flight[T] = Flight(request, None)
+            self.send()
+        flight: Flight[T] = Flight(self._wire, request, None)
         self._held.append(flight)
         return flight
 
@@ -45,13 +45,7 @@ class Outbox:
         else:
             self._wire.drop(flight)
 
-    def perform(self, step: Step) -> Any:
-        """Wait for what a coroutine waits for, and return it."""
-        if self._held and isinstance(step, Flight) and (step.call is None or not self._wire.ready(step)):
-            self._send()  # also what is held of others: they would wait as long as this one does
-        return self._wire.perform(step)
-
-    def _send(self) -> None:
+    def send(self) -> None:
         """Send what is held, the requests of one procedure together. The order of different files does not matter."""
         self._held.sort(key=_number)
         for number, group in groupby(list(self._held), key=_number):

@@ -10,12 +10,13 @@ from typing import Any
 
 from nfsrpc.client import nfs2
 from nfsrpc.client.blocking import Mount
+from nfsrpc.client.directory import Found, look_up, read_names
 from nfsrpc.client.nfs2 import UNSET, attributes_to_set
 from nfsrpc.client.node import Node, device_of, mode_of
 from nfsrpc.client.wire import Flight
 from nfsrpc.protocols.nfs_prot import fattr, nfstime, sattr
 
-from .item import DOUBTED, RESUMED, Item, Kind, Unsupported, not_a_directory
+from .item import DOUBTED, RESUMED, Item, Kind, Unsupported, kind_of, not_a_directory
 from .job import Options
 from .outbox import Outbox
 
@@ -35,25 +36,34 @@ class RemoteSource:
     async def item(self, path: bytes, *, follow: bool) -> Item:
         """The file at `path` (a link itself unless `follow`)."""
         whole = os.fsencode(self.tree.whole(self.tree.under_root(path)))
-        return self._item(whole, await self.tree.find(path, follow=follow))
+        node = await self.tree.find(path, follow=follow)
+        return self._item(whole, node.handle, node.attributes)
 
-    def _item(self, path: bytes, node: Node) -> Item:
-        attributes = node.attributes
+    def _item(self, path: bytes, handle: bytes, attributes: fattr) -> Item:
         mode = mode_of(attributes)
         return Item(
-            path, node, Kind(stat.S_IFMT(mode)), stat.S_IMODE(mode), attributes.uid,
+            path, handle, kind_of(mode), stat.S_IMODE(mode), attributes.uid,
             attributes.gid, attributes.size, _micro(attributes.atime), _micro(attributes.mtime), attributes.nlink,
             _identity(attributes), device_of(attributes),
         )  # fmt: skip
 
     async def children(self, item: Item) -> list[tuple[bytes, Item | OSError]]:
         """See `Source`."""
-        names = await self.tree.names_in(item.place)
+        names = await read_names(self.tree.wire, item.place, self.tree.options.readdir_size)
         # A name that comes twice would be copied twice, at the same time.
         names = list(dict.fromkeys(names))
         found: list[tuple[bytes, Item | OSError]] = []
-        for name, node in await self.tree.files_of(item.place, names, item.path):
-            found.append((name, node if isinstance(node, OSError) else self._item(item.path + b"/" + name, node)))
+        above = item.path + b"/"
+
+        def learn(name: bytes, answer: Found) -> None:
+            try:
+                child = answer if isinstance(answer, OSError) else self._item(above + name, *answer)
+            except Unsupported as error:
+                child = error
+            if not isinstance(child, FileNotFoundError):
+                found.append((name, child))
+
+        await look_up(self.tree.wire, item.place, names, learn)
         return found
 
     def reader(self, item: Item, offset: int) -> "_RemoteReader":
@@ -66,7 +76,7 @@ class RemoteSource:
 
     def send_read(self, item: Item, offset: int) -> Flight[tuple[bytes, bytes]]:
         """Ask for a page."""
-        return self.wire.submit(nfs2.read(item.place.handle, offset, self._page))
+        return self.wire.submit(nfs2.read(item.place, offset, self._page))
 
 
 class _RemoteReader:
