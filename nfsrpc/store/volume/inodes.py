@@ -1,8 +1,6 @@
 """The inode table: rows by number, cached while they hold, written once per unit however often they change."""
 
 import errno
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,10 +16,7 @@ from .unit import Outcome, Unit
 _CLOCK_PUT_BACK = 10**9
 """ns that a clock may jump back without a file's mtime doing the same."""
 
-_values: Callable[["Inode"], tuple[Any, ...]] = operator.attrgetter(*schema.INODE_COLUMNS.split(", "))
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Inode(Attributes):
     """A row of the table. One that was handed out is never changed: a change makes a new one.
 
@@ -30,17 +25,84 @@ class Inode(Attributes):
     cookie of the next name made in a directory.
     """
 
-    content: int = 0
-    parent: int = 0
-    cookie: int = 0
+    content: int
+    parent: int
+    cookie: int
 
-    def values(self) -> tuple[Any, ...]:
+    # Written out, because the constructor that `dataclass` makes is not compiled; a change makes at least one row.
+    def __init__(
+        self,
+        inode: int,
+        generation: int,
+        mode: int,
+        nlink: int,
+        uid: int,
+        gid: int,
+        size: int,
+        used: int,
+        rdev: int,
+        atime: int,
+        mtime: int,
+        ctime: int,
+        content: int = 0,
+        parent: int = 0,
+        cookie: int = 0,
+    ) -> None:
+        self.inode = inode
+        self.generation = generation
+        self.mode = mode
+        self.nlink = nlink
+        self.uid = uid
+        self.gid = gid
+        self.size = size
+        self.used = used
+        self.rdev = rdev
+        self.atime = atime
+        self.mtime = mtime
+        self.ctime = ctime
+        self.content = content
+        self.parent = parent
+        self.cookie = cookie
+
+    def values(self) -> tuple[int, ...]:
         """In the order of `schema.INODE_COLUMNS`."""
-        return _values(self)
+        return (
+            self.inode,
+            self.generation,
+            self.mode,
+            self.nlink,
+            self.uid,
+            self.gid,
+            self.size,
+            self.used,
+            self.rdev,
+            self.atime,
+            self.mtime,
+            self.ctime,
+            self.content,
+            self.parent,
+            self.cookie,
+        )
 
     def copy(self) -> "Inode":
         """An equal row, to be changed and `put`."""
-        return Inode(*_values(self))
+        return Inode(
+            self.inode,
+            self.generation,
+            self.mode,
+            self.nlink,
+            self.uid,
+            self.gid,
+            self.size,
+            self.used,
+            self.rdev,
+            self.atime,
+            self.mtime,
+            self.ctime,
+            self.content,
+            self.parent,
+            self.cookie,
+        )
 
     def stamp(self, now: int, *, data: bool) -> None:
         """Note a change at `now` (ns): ctime and, where `data` changed, mtime; each at least 1 µs later than it was.
@@ -167,7 +229,7 @@ class Inodes:
             gone = [(inode,) for inode, row in self._dirty.items() if row is None]
             if gone:
                 self._database.many(schema.INODE_DELETE, gone)
-            self._database.many(schema.INODE_PUT, [_values(row) for row in self._dirty.values() if row is not None])
+            self._database.many(schema.INODE_PUT, [row.values() for row in self._dirty.values() if row is not None])
         self._free.flush()
         self.quotas.flush()
         if self._state != self._committed_state:

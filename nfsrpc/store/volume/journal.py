@@ -1,6 +1,5 @@
 """What a unit holds in memory, with a way back for the step that fails."""
 
-from collections.abc import MutableMapping
 from typing import Any, TypeVar
 
 _K = TypeVar("_K")
@@ -14,7 +13,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._recording = False
-        self._before: list[tuple[MutableMapping[Any, Any], Any, Any]] = []
+        self._before: list[tuple[dict[Any, Any], Any, Any]] = []
 
     def start(self) -> None:
         """From here on, record."""
@@ -27,26 +26,27 @@ class Journal:
 
     def undo(self) -> None:
         """Put everything back as it was at `start`, and stop."""
-        for mapping, key, value in reversed(self._before):
+        while self._before:
+            mapping, key, value = self._before.pop()
             if value is _ABSENT:
                 mapping.pop(key, None)
             else:
                 mapping[key] = value
         self.stop()
 
-    def set(self, mapping: MutableMapping[_K, _V], key: _K, value: _V) -> None:
+    def set(self, mapping: dict[_K, _V], key: _K, value: _V) -> None:
         """`mapping[key] = value`."""
         if self._recording:
             self._before.append((mapping, key, mapping.get(key, _ABSENT)))
         mapping[key] = value
 
-    def clear(self, mapping: MutableMapping[_K, _V]) -> None:
+    def clear(self, mapping: dict[_K, _V]) -> None:
         """`mapping.clear()`."""
         if self._recording:
             self._before.extend((mapping, key, value) for key, value in mapping.items())
         mapping.clear()
 
-    def drop(self, mapping: MutableMapping[_K, _V], key: _K) -> None:
+    def drop(self, mapping: dict[_K, _V], key: _K) -> None:
         """`mapping.pop(key, None)`."""
         if self._recording:
             self._before.append((mapping, key, mapping.get(key, _ABSENT)))
