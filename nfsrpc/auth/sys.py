@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterable
 from struct import Struct
+from typing import Final
 
 from nfsrpc.protocols.rpc_msg import auth_flavor, auth_stat, authsys_parms, decode_authsys_parms, encode_authsys_parms
 from nfsrpc.xdr import XdrError, decode, encode
@@ -23,10 +24,10 @@ from .base import (
     Rejected,
 )
 
-FLAVOR = int(auth_flavor.AUTH_SYS)
-SHORT = int(auth_flavor.AUTH_SHORT)
-MAX_GROUPS = 16
-_TWO = Struct(">2I")
+FLAVOR: Final = int(auth_flavor.AUTH_SYS)
+SHORT: Final = int(auth_flavor.AUTH_SHORT)
+MAX_GROUPS: Final = 16
+_TWO: Final = Struct(">2I")
 
 
 class SysCredential:

@@ -9,14 +9,15 @@ who may execute a file may read it (the client has to load it).
 import errno
 import os
 import stat
+from typing import Final
 
 from nfsrpc.store import Attributes
 
 from .identity import Identity
 
-READ = 4
-WRITE = 2
-EXECUTE = 1
+READ: Final = 4
+WRITE: Final = 2
+EXECUTE: Final = 1
 
 
 def refuse(number: int) -> OSError:

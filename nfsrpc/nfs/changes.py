@@ -3,13 +3,14 @@
 import errno
 import stat
 from dataclasses import replace
+from typing import Final
 
 from nfsrpc.store import Attributes, Changes
 
 from .access import WRITE, demand, demand_write, refuse
 from .identity import Identity
 
-TOUCH_WINDOW = 30 * 60 * 1_000_000_000
+TOUCH_WINDOW: Final = 30 * 60 * 1_000_000_000
 """Nanoseconds by which a client's clock may differ when it means "now" (see `_times`)."""
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from nfsrpc.auth import Principal
 from nfsrpc.protocols.rpc_msg import auth_stat
@@ -22,14 +23,14 @@ from .identity import ANY_PORT, RESERVED_PORTS, Identity
 from .paths import parts_of
 
 _log = logging.getLogger(__name__)
-_CACHED = 4096
-_OPENED = 16384
+_CACHED: Final = 4096
+_OPENED: Final = 16384
 """Handles kept with what they name: about 4 MB when full."""
-_COMPLAINTS = 256
+_COMPLAINTS: Final = 256
 """Hosts whose refusal has been logged; they are not logged again until there are so many."""
 
 
-_UNKNOWN = ExportOptions()
+_UNKNOWN: Final = ExportOptions()
 """Stands for a host that has not been looked at yet."""
 
 

@@ -7,25 +7,26 @@ import stat
 from collections.abc import Mapping
 from struct import Struct
 from types import MappingProxyType
+from typing import Final
 
 from nfsrpc.protocols.nfs_prot import NFS_MAXPATHLEN, ftype, nfstime, sattr, statfsokres
 from nfsrpc.store import Attributes, Changes, Space
 
-TRANSFER = 8192
+TRANSFER: Final = 8192
 """Largest READ and WRITE (NFS_MAXDATA, RFC 1094 §2.2), offered as `tsize` and `blocksize`."""
-MAX_SIZE = 0xFFFF_FFFF
+MAX_SIZE: Final = 0xFFFF_FFFF
 """A file can have no more bytes than a 32-bit offset reaches."""
-UNSET = 0xFFFF_FFFF
-UNSET_SHORT = 0xFFFF
+UNSET: Final = 0xFFFF_FFFF
+UNSET_SHORT: Final = 0xFFFF
 """Some Suns put a 16-bit -1 in sattr.mode where they mean "leave it"."""
-NOW_USECONDS = 1_000_000
+NOW_USECONDS: Final = 1_000_000
 """Sun's convention for utimes(path, NULL): an impossible mtime.useconds asks for the server's time."""
-FIFO_RDEV = 0xFFFF_FFFF
+FIFO_RDEV: Final = 0xFFFF_FFFF
 """Version 2 has no type for a FIFO: it travels as a character device with this number."""
 
-_BLOCK = 512
-_INT_MAX = 0x7FFF_FFFF
-_TYPES: Mapping[int, tuple[int, int]] = MappingProxyType({
+_BLOCK: Final = 512
+_INT_MAX: Final = 0x7FFF_FFFF
+_TYPES: Final[Mapping[int, tuple[int, int]]] = MappingProxyType({
     stat.S_IFREG: (int(ftype.NFREG), MAX_SIZE),
     stat.S_IFDIR: (int(ftype.NFDIR), MAX_SIZE),
     stat.S_IFLNK: (int(ftype.NFLNK), NFS_MAXPATHLEN),
@@ -35,9 +36,9 @@ _TYPES: Mapping[int, tuple[int, int]] = MappingProxyType({
     stat.S_IFSOCK: (int(ftype.NFSOCK), MAX_SIZE),
 })
 """The type on the wire, and the largest size that is told: clients put a symbolic link into a buffer of that size."""
-_SECOND = 1_000_000_000
-_OVER = (MAX_SIZE + 1) * _SECOND
-_FATTR = Struct(">17I")
+_SECOND: Final = 1_000_000_000
+_OVER: Final = (MAX_SIZE + 1) * _SECOND
+_FATTR: Final = Struct(">17I")
 """A fattr on the wire. It is part of nearly every reply; building the compiler's objects first takes twice as long."""
 
 

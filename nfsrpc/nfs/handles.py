@@ -16,19 +16,19 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2s
 from hmac import compare_digest
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nfsrpc.store import OldKey, Ufid
 
-SIZE = 32
-KIND_UFID = 1
+SIZE: Final = 32
+KIND_UFID: Final = 1
 """The only kind so far: a file of a store that has unique file identifiers of its own."""
 
-_BODY = Struct(">BBHIQII")
-_FSID = Struct(">I")
-_FSID_AT = 4
-_MAC_SIZE = 8
-_CACHED = 8192
+_BODY: Final = Struct(">BBHIQII")
+_FSID: Final = Struct(">I")
+_FSID_AT: Final = 4
+_MAC_SIZE: Final = 8
+_CACHED: Final = 8192
 """Handles kept in encoded form: about 4 MB when full."""
 
 

@@ -1,12 +1,12 @@
 """Whom a caller acts as: user id mapping as in exports(5)."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nfsrpc.auth import Principal
 
-NOBODY = 65534
-ANY_PORT = 0x1_0000
-RESERVED_PORTS = 1024
+NOBODY: Final = 65534
+ANY_PORT: Final = 0x1_0000
+RESERVED_PORTS: Final = 1024
 
 
 class Identity(NamedTuple):
@@ -58,5 +58,5 @@ class Squash(NamedTuple):
         return Identity(self.anonuid, self.anongid, frozenset((self.anongid,)))
 
 
-NO_SQUASH = Squash()
-ROOT_SQUASH = Squash(root=True)
+NO_SQUASH: Final = Squash()
+ROOT_SQUASH: Final = Squash(root=True)

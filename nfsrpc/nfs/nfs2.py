@@ -10,7 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.rpc.dispatch import Binding, Call, Drop, Encoded
@@ -28,7 +28,7 @@ from .readdir2 import Pages
 from .results2 import Results, attrstat, diropres
 from .status import PASSING, v2_status
 
-ONCE = frozenset({
+ONCE: Final = frozenset({
     v2.NFSPROC_SETATTR,
     v2.NFSPROC_WRITE,
     v2.NFSPROC_CREATE,
@@ -41,7 +41,7 @@ ONCE = frozenset({
 })
 """Every procedure that changes the store: a late duplicate of any of them would destroy newer data."""
 
-_FAILURES: Mapping[int, Callable[[v2.nfsstat], Any]] = MappingProxyType({
+_FAILURES: Final[Mapping[int, Callable[[v2.nfsstat], Any]]] = MappingProxyType({
     v2.NFSPROC_GETATTR: v2.attrstat,
     v2.NFSPROC_SETATTR: v2.attrstat,
     v2.NFSPROC_LOOKUP: v2.diropres,
@@ -58,8 +58,8 @@ _FAILURES: Mapping[int, Callable[[v2.nfsstat], Any]] = MappingProxyType({
     v2.NFSPROC_READDIR: v2.readdirres,
     v2.NFSPROC_STATFS: v2.statfsres,
 })
-_DOTS = (b".", b"..")
-_MAKEABLE = (stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
+_DOTS: Final = (b".", b"..")
+_MAKEABLE: Final = (stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
 
 class Nfs2(v2.NFS_PROGRAM_2_service):

@@ -1,6 +1,7 @@
 """READDIR replies of NFS version 2: as many names as fit, never a byte more than was asked for."""
 
 import errno
+from typing import Final
 
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.store import Attributes, Entry, Ufid
@@ -9,12 +10,12 @@ from .access import refuse
 from .exports import Export
 from .fattr2 import TRANSFER
 
-_FIXED = 12
+_FIXED: Final = 12
 """Bytes of a reply without entries: status, the end of the list, eof."""
-_PER_ENTRY = 16
+_PER_ENTRY: Final = 16
 """Bytes of an entry besides its name: "another one follows", fileid, the name's length, cookie."""
-_SMALLEST = _PER_ENTRY + 4
-_KEPT = 512
+_SMALLEST: Final = _PER_ENTRY + 4
+_KEPT: Final = 512
 """Pages kept, of at most 8 KiB each."""
 
 

@@ -1,14 +1,15 @@
 """Results of version 2 that carry attributes, encoded: most calls ask for what an earlier one has been told."""
 
 from collections.abc import Callable
+from typing import Final
 
 from nfsrpc.store import Attributes, Ufid
 
 from .exports import Export
 from .fattr2 import fattr_of
 
-_NFS_OK = bytes(4)
-_KEPT = 4096
+_NFS_OK: Final = bytes(4)
+_KEPT: Final = 4096
 """Results of each kind that are kept: about 1 MB when full."""
 
 

@@ -3,10 +3,11 @@
 import errno
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Final
 
 from nfsrpc.protocols.nfs_prot import nfsstat
 
-V2_STATUS: Mapping[int, nfsstat] = MappingProxyType({
+V2_STATUS: Final[Mapping[int, nfsstat]] = MappingProxyType({
     errno.EPERM: nfsstat.NFSERR_PERM,
     errno.ENOENT: nfsstat.NFSERR_NOENT,
     errno.EIO: nfsstat.NFSERR_IO,
@@ -29,7 +30,9 @@ V2_STATUS: Mapping[int, nfsstat] = MappingProxyType({
 })
 
 
-PASSING = frozenset({errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+PASSING: Final = frozenset({
+    errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS
+})
 """What will pass: version 2 has no word for "later", so such a call stays unanswered and the client asks again."""
 
 

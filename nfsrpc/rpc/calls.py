@@ -11,7 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure, XdrDecodeError
 
@@ -29,7 +29,7 @@ from .message import (
 from .retry import AT_LEAST_ONCE, JITTER, CongestionWindow, RetryPolicy, RoundTrips, Schedule
 from .security import Answer, CallAuth, PlainAuth
 
-_XIDS = 1 << 32
+_XIDS: Final = 1 << 32
 
 
 class Together:

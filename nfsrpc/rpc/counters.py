@@ -16,13 +16,13 @@ from nfsrpc.xdr import Procedure
 
 from .shared import SharedMemory
 
-ROWS = 256
+ROWS: Final = 256
 """Procedures that are counted one by one; further ones share the first row."""
 BUCKETS: Final = 26
 """Bucket n holds calls of less than 2^n µs, and at least half of that; the last one all that took longer: 16 s."""
 _HEAD: Final = Struct("=4I48s")
 """program, version, procedure, whether the row is in use, name"""
-_WORDS = 32
+_WORDS: Final = 32
 """Counters of 8 bytes after each row's head: failures, answers from memory, then the buckets."""
 _ROW: Final = _HEAD.size + 8 * _WORDS
 _FAILURES: Final = 0

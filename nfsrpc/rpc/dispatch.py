@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_FAILED = Kept(accept_stat.SYSTEM_ERR, b"")
+_FAILED: Final = Kept(accept_stat.SYSTEM_ERR, b"")
 _HEADS: Final = 4096
 """Headers that are known: some procedures each of the users of some hundred client machines."""
 
@@ -377,7 +377,7 @@ def _succeeded(call: Call, result: list[bytes]) -> list[bytes]:
     return result
 
 
-_RAISED: Mapping[type[Exception], accept_stat] = {
+_RAISED: Final[Mapping[type[Exception], accept_stat]] = {
     GarbageArguments: accept_stat.GARBAGE_ARGS,
     ProcedureUnavailable: accept_stat.PROC_UNAVAIL,
     ProgramUnavailable: accept_stat.PROG_UNAVAIL,

@@ -36,7 +36,7 @@ _CALL_INT: Final = int(msg_type.CALL)
 _REPLY_INT: Final = int(msg_type.REPLY)
 _ACCEPTED: Final = int(reply_stat.MSG_ACCEPTED)
 _DENIED: Final = int(reply_stat.MSG_DENIED)
-_AUTH_ERROR = _TWO.pack(_DENIED, reject_stat.AUTH_ERROR)
+_AUTH_ERROR: Final = _TWO.pack(_DENIED, reject_stat.AUTH_ERROR)
 _ZERO_PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
@@ -175,7 +175,7 @@ def is_plain_success(data: bytes) -> bool:
     return data[4:PLAIN_RESULT] == _PLAIN_SUCCESS_TAIL
 
 
-PLAIN_RESULT = 4 + len(_PLAIN_SUCCESS_TAIL)
+PLAIN_RESULT: Final = 4 + len(_PLAIN_SUCCESS_TAIL)
 
 
 def success(xid: int, verifier: OpaqueAuth = NULL_AUTH) -> bytes:
@@ -216,7 +216,7 @@ class Reply:
         self.body = body
 
 
-_ACCEPT_ERRORS = {
+_ACCEPT_ERRORS: Final = {
     int(accept_stat.PROG_UNAVAIL): ProgramUnavailable,
     int(accept_stat.PROC_UNAVAIL): ProcedureUnavailable,
     int(accept_stat.GARBAGE_ARGS): GarbageArguments,

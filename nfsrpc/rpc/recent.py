@@ -7,14 +7,15 @@ the address and port that it went to before.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from .later import Later
 from .message import Refusal
 from .security import Peer
 
-_KEPT = 1024
+_KEPT: Final = 1024
 """Messages kept: what a busy server answers within some retransmission intervals."""
-_BYTES = 8 << 20
+_BYTES: Final = 8 << 20
 
 
 class RecentReplies:

@@ -11,8 +11,9 @@ import random as standard_random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Final
 
-JITTER = standard_random.random
+JITTER: Final = standard_random.random
 """Numbers from 0 to 1: they need not be secret, only different from one client to the next."""
 
 
@@ -58,11 +59,11 @@ class RetryPolicy:
             raise ValueError("a call is sent at least once")
 
 
-MAYBE = RetryPolicy(transmissions=1)
+MAYBE: Final = RetryPolicy(transmissions=1)
 """Sent once, and never again: executed once or not at all, and without a reply nobody knows which."""
-AT_LEAST_ONCE = RetryPolicy()
+AT_LEAST_ONCE: Final = RetryPolicy()
 """Sent until a reply comes: executed once or more often. For calls that may run again without harm."""
-AT_MOST_ONCE = RetryPolicy(window=110.0)
+AT_MOST_ONCE: Final = RetryPolicy(window=110.0)
 """Sent again only as long as a server that filters duplicates is bound to know the call: never executed twice by such
 a server. 110 s is ten less than the 120 for which servers keep calls, for datagrams that wait in the network."""
 

@@ -7,6 +7,7 @@ import socket
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
@@ -24,7 +25,7 @@ from .client import CALL_TIMEOUT, CONNECT_TIMEOUT
 from .stream import TlsFailed
 from .tls import Channel, ClientStart, ClientTls
 
-_CHUNK = 1 << 16
+_CHUNK: Final = 1 << 16
 """Bytes taken at once while TLS begins."""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterable
+from typing import Final
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
@@ -17,7 +18,7 @@ from .aio import AsyncClient
 from .client import CALL_TIMEOUT
 from .client_udp import MAX_DATAGRAM, MessageTooLong, connected, window_of
 
-_BATCH = 64
+_BATCH: Final = 64
 """Datagrams taken before other tasks get a turn."""
 
 

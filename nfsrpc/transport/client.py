@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.rpc.calls import CallTable, PendingCall
@@ -22,11 +22,11 @@ from nfsrpc.rpc.message import is_call
 from nfsrpc.rpc.security import Answer, CallAuth, ControlCall, Peer
 from nfsrpc.xdr import Procedure
 
-CALL_TIMEOUT = 30.0
+CALL_TIMEOUT: Final = 30.0
 """Seconds that a call may take where the caller names no other time: no call waits for ever."""
-CONNECT_TIMEOUT = 10.0
+CONNECT_TIMEOUT: Final = 10.0
 """Seconds that a TCP connection may take to come about."""
-REFRESHES = 2
+REFRESHES: Final = 2
 """Times that a refused call is made again with renewed authentication: one for a forgotten session, one for a race."""
 
 

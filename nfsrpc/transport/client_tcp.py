@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
@@ -28,14 +28,14 @@ from .waker import Waker
 if TYPE_CHECKING:
     from .tls import Channel, ClientTls
 
-_CHUNK = 1 << 16
+_CHUNK: Final = 1 << 16
 """Bytes taken at once: from 128 KiB on, glibc maps and unmaps fresh memory for each read, which costs 13 µs."""
-_CHUNKS = 4
+_CHUNKS: Final = 4
 """Times that so much is taken before the calls that it answers are looked at."""
-_IOV = 64
+_IOV: Final = 64
 """Buffers handed to one sendmsg; far below IOV_MAX everywhere."""
 
-_HELD_BACK = 512
+_HELD_BACK: Final = 512
 """Buffers of batched calls that are held back at most: two for each call."""
 
 

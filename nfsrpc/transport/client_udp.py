@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from nfsrpc.auth.base import Credential
 from nfsrpc.auth.none import NoneCredential
@@ -20,15 +21,15 @@ from .address import SocketAddress, open_socket, resolve
 from .client import CALL_TIMEOUT, Client
 from .waker import Waker
 
-MAX_DATAGRAM = 65507
+MAX_DATAGRAM: Final = 65507
 """Payload of the largest UDP datagram over IPv4."""
-_RECEIVE_BUFFER = 1 << 20
-_MAX_BATCH = 64
-_LARGE = 17 << 10
+_RECEIVE_BUFFER: Final = 1 << 20
+_MAX_BATCH: Final = 64
+_LARGE: Final = 17 << 10
 """Bytes that Linux counts for a datagram of 8 KiB in a receive buffer."""
-_FIRST_WINDOW = 16
+_FIRST_WINDOW: Final = 16
 """What kernels' RPC has in flight, and what the receive buffer of a server holds that nobody has enlarged."""
-_FULL_QUEUE = 0.05
+_FULL_QUEUE: Final = 0.05
 
 
 class MessageTooLong(RpcError):

@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 from struct import Struct, calcsize
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from nfsrpc.protocols.rpc_msg import accept_stat
 from nfsrpc.rpc.dispatch import Peer
@@ -16,19 +16,19 @@ from .batches import AVAILABLE, COUNT, NAME, Incoming, Outgoing
 
 _log = logging.getLogger(__name__)
 
-MAX_DATAGRAM = 65535
-_PEERS = 4096
+MAX_DATAGRAM: Final = 65535
+_PEERS: Final = 4096
 """Peers whose decoded address is kept."""
 
 # Linux ip(7) and ipv6(7); the socket module does not name all of them.
-_IP_PKTINFO = 8
-_IPV6_RECVPKTINFO = 49
-_IPV6_PKTINFO = 50
-_IN_PKTINFO = Struct("=I4s4s")
-_CMSGHDR = Struct("@Nii")
-_CMSG_ALIGNED = calcsize("@N")
-_SOCKADDR_IN = Struct("=H2s4s")
-_SOCKADDR_IN6 = Struct("=H2sI16sI")
+_IP_PKTINFO: Final = 8
+_IPV6_RECVPKTINFO: Final = 49
+_IPV6_PKTINFO: Final = 50
+_IN_PKTINFO: Final = Struct("=I4s4s")
+_CMSGHDR: Final = Struct("@Nii")
+_CMSG_ALIGNED: Final = calcsize("@N")
+_SOCKADDR_IN: Final = Struct("=H2s4s")
+_SOCKADDR_IN6: Final = Struct("=H2sI16sI")
 
 
 class Datagrams(Protocol):

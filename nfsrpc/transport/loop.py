@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nfsrpc.rpc.dispatch import Peer, Reply
 from nfsrpc.rpc.later import Later
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     import ssl
 
 _log = logging.getLogger(__name__)
-_SWEEP = 5.0
+_SWEEP: Final = 5.0
 """Seconds between two looks for idle connections, at most."""
-_REST = 1.0
+_REST: Final = 1.0
 """Seconds that accept rests after the descriptors ran out."""
-_DRAIN = 5.0
+_DRAIN: Final = 5.0
 """Seconds that a stopping loop gives slow readers to take their last replies."""
-_LOOKS = 64
+_LOOKS: Final = 64
 """How often a stopping loop looks whether more has come: a peer's kernel sends on as ours makes room."""
-_LOOK = 0.02
+_LOOK: Final = 0.02
 """Seconds that one such look waits."""
-_FAREWELL = 0.5
+_FAREWELL: Final = 0.5
 """Seconds that peers have to notice the end of their connections, so that no reply is lost to a reset."""
-_ACCEPTS = 64
+_ACCEPTS: Final = 64
 """Connections taken from one listener in one turn at most."""
-_UCRED = Struct("=iII")
-_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_UCRED: Final = Struct("=iII")
+_OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Turn = Callable[[Sequence[tuple[bytes, Peer]]], list[Reply]]
 

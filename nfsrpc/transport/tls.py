@@ -11,6 +11,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from struct import Struct, error
+from typing import Final
 
 from nfsrpc.protocols.rpc_msg import auth_stat
 from nfsrpc.rpc.message import OpaqueAuth, auth_error, encode_call, success
@@ -19,13 +20,13 @@ from nfsrpc.xdr import Limits
 
 from .stream import BadCertificate, TlsFailed
 
-AUTH_TLS = 7
-ALPN = "sunrpc"
-_TOKEN = b"STARTTLS"
-_CALL = Struct(">8I")
-_ANSWER = Struct(">5I8s")
-_PLAIN = 1 << 16
-_CHUNK = 1 << 16
+AUTH_TLS: Final = 7
+ALPN: Final = "sunrpc"
+_TOKEN: Final = b"STARTTLS"
+_CALL: Final = Struct(">8I")
+_ANSWER: Final = Struct(">5I8s")
+_PLAIN: Final = 1 << 16
+_CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)

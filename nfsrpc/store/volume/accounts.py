@@ -7,19 +7,20 @@ the row of `WHOLE`; without any limit it is empty.
 
 import errno
 import os
+from typing import Final
 
 from ..interface import Attributes, Quota
 from . import schema
 from .database import Database
 from .unit import Unit
 
-WHOLE = -1
+WHOLE: Final = -1
 """The owner under whom the whole volume is counted."""
-BLOCK = 4096
+BLOCK: Final = 4096
 """Bytes that space is taken in, as far as can be told beforehand."""
 
-_CACHED = 1024
-NOTHING = Quota(0, 0, 0, 0)
+_CACHED: Final = 1024
+NOTHING: Final = Quota(0, 0, 0, 0)
 
 
 def _refused(owner: int) -> OSError:

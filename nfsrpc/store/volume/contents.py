@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from . import schema
 from .database import LOG_FILE, Database
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-DIRECTORY = "data"
-SHARD = 1024
+DIRECTORY: Final = "data"
+SHARD: Final = 1024
 """Inode numbers per directory: neighbours share one, so that a commit syncs few directories."""
-_DURABLE_SHARDS = 1024
+_DURABLE_SHARDS: Final = 1024
 """Shards that a process remembers to have been synced; of any other it syncs the name once more."""
 
-_COPIED_AT_ONCE = 1 << 20
-_RECOVERED_AT_ONCE = 10000
+_COPIED_AT_ONCE: Final = 1 << 20
+_RECOVERED_AT_ONCE: Final = 10000
 
-SYNCED_ALONE = 4
+SYNCED_ALONE: Final = 4
 """Up to so many files are synced without threads, which cost more than they save when all are being written already."""
 
-_NAME = re.compile("([0-9a-f]{8})[.]([0-9a-f]{8})")
+_NAME: Final = re.compile("([0-9a-f]{8})[.]([0-9a-f]{8})")
 
 Key = tuple[int, int]
 """(inode, content)"""

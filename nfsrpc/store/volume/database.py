@@ -5,14 +5,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from . import schema
 
-FILE = "meta.sqlite"
-LOG_FILE = f"{FILE}-wal"
+FILE: Final = "meta.sqlite"
+LOG_FILE: Final = f"{FILE}-wal"
 
-_ERRNO = {
+_ERRNO: Final = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,

@@ -7,6 +7,7 @@ rename in place, which two of them could not do in one step.
 import errno
 import stat
 from collections.abc import Callable
+from typing import Final
 
 from ..interface import Entry, Ufid
 from . import schema
@@ -18,13 +19,13 @@ from .unit import Outcome, Unit
 Key = tuple[int, bytes]
 """(inode of the directory, name)"""
 
-COOKIE_SELF = 1
-COOKIE_PARENT = 2
-COOKIE_FIRST = 3
+COOKIE_SELF: Final = 1
+COOKIE_PARENT: Final = 2
+COOKIE_FIRST: Final = 3
 """Cookies of ``.``, ``..``, and of the first name that a directory is given."""
 
-_RENUMBERED_AT_ONCE = 1000
-_SLASH = ord("/")
+_RENUMBERED_AT_ONCE: Final = 1000
+_SLASH: Final = ord("/")
 
 
 class Directories:

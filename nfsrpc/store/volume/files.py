@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from typing import Final
 
 from ..interface import Changes, Ufid
 from . import schema
@@ -19,7 +20,7 @@ from .inodes import Inode, Inodes
 from .limits import VolumeLimits
 from .unit import Unit
 
-DIRECTORY_SIZE = 4096
+DIRECTORY_SIZE: Final = 4096
 """Size and space that a directory shows, as an empty one on a common local file system."""
 
 
@@ -243,9 +244,9 @@ class Files:
         row.size = size
 
 
-_NOTHING = Changes()
+_NOTHING: Final = Changes()
 
-_FIRST_SIZE = {
+_FIRST_SIZE: Final = {
     stat.S_IFREG: 0,
     stat.S_IFDIR: DIRECTORY_SIZE,
     stat.S_IFLNK: 0,

@@ -1,14 +1,14 @@
 """Inode numbers that had a file once: fetched some at a time, written once per unit however often they change."""
 
-from typing import Any
+from typing import Any, Final
 
 from . import schema
 from .database import Database
 from .unit import Unit
 
-_FETCHED_AT_ONCE = 64
+_FETCHED_AT_ONCE: Final = 64
 
-_NOTHING_FETCHED: dict[str, Any] = {"numbers": (), "used": 0, "all": False}
+_NOTHING_FETCHED: Final[dict[str, Any]] = {"numbers": (), "used": 0, "all": False}
 
 
 class FreeNumbers:

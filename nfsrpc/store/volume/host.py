@@ -3,11 +3,11 @@
 import ctypes
 import errno
 import os
-from typing import Any
+from typing import Any, Final
 
-_WRITE = 2
+_WRITE: Final = 2
 """SYNC_FILE_RANGE_WRITE of <fcntl.h>."""
-_FAILURES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
+_FAILURES: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 def _sync_file_range() -> Any:

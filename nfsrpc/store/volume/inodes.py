@@ -3,7 +3,7 @@
 import errno
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from ..interface import Attributes, Ufid
 from . import schema
@@ -13,7 +13,7 @@ from .free import FreeNumbers
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
 
-_CLOCK_PUT_BACK = 10**9
+_CLOCK_PUT_BACK: Final = 10**9
 """ns that a clock may jump back without a file's mtime doing the same."""
 
 @dataclass(slots=True, init=False)
@@ -30,7 +30,7 @@ class Inode(Attributes):
     cookie: int
 
     # Written out, because the constructor that `dataclass` makes is not compiled; a change makes at least one row.
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the columns, in their order
         self,
         inode: int,
         generation: int,

@@ -1,11 +1,11 @@
 """What a unit holds in memory, with a way back for the step that fails."""
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
-_ABSENT: Any = object()
+_ABSENT: Final[Any] = object()
 
 
 class Journal:

@@ -9,19 +9,20 @@ most units leave the old end of the table, and its pages, alone.
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from typing import Final
 
 from . import schema
 from .database import Database, blob
 from .limits import VolumeLimits
 from .unit import Outcome, Unit
 
-_SWEPT_AT_ONCE = 256
+_SWEPT_AT_ONCE: Final = 256
 """By how many entries a sweep takes away more than were added, at most."""
-_CLIENTS_KNOWN = 1024
+_CLIENTS_KNOWN: Final = 1024
 
-_PLACES = 1 << 43
+_PLACES: Final = 1 << 43
 """Places in a range: at 10 000 calls a second, enough for 27 years without a pause of the client's."""
-_RANGES = 1 << 20
+_RANGES: Final = 1 << 20
 """Ranges there are; with `_PLACES` they fill the 63 bits of a place."""
 
 

@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Final, Protocol
 
 from . import schema
 from .database import Database
 from .journal import Journal
 from .log import Durability
 
-WRITER_FILE = "writer"
-_LOOKS = 200
+WRITER_FILE: Final = "writer"
+_LOOKS: Final = 200
 """Looks at the writer lock before waiting asleep for it, each 1 to 2 µs, the processor offered to others in between."""
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from ..interface import Attributes, Changes, Entry, OldKey, Quota, Space, Ufid
 from . import schema
@@ -25,7 +26,7 @@ from .superblock import SuperblockFile
 from .unit import Unit
 from .writebehind import WriteBehind
 
-DEFAULT_LIMITS = VolumeLimits()
+DEFAULT_LIMITS: Final = VolumeLimits()
 
 
 class Volume:
