@@ -30,8 +30,8 @@ BOUNDS = {
     "LOOKUP": (8.5, 4.7),
     "READ": (8.8, 4.9),
     "READDIR": (7.5, 4.1),
-    "WRITE": (34.6, 27.6),
-    "CREATE": (50.3, 40.5),
+    "WRITE": (34.6, 24.6),
+    "CREATE": (50.3, 33.8),
 }
 """The cost of one call, in rounds of `counted_calls.standard`: an eighth above what it was when this was written."""
 START = 17.0
