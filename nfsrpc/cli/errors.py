@@ -9,7 +9,8 @@ from typing import IO, Any
 
 import click
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\\]")
+_UNPRINTABLE = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\\]"
+"""`re` compiles it when there is something to look for: that takes longer than most that is printed."""
 
 
 class Failure(click.ClickException):
@@ -50,12 +51,17 @@ def printable(text: str) -> str:
 
     For messages, where a backslash is left alone; names in listings go through `printable_name`.
     """
-    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] == "\\" else _escape(found[0]), text)
+    if text.isprintable():
+        return text
+    return re.sub(_UNPRINTABLE, lambda found: found[0] if found[0] == "\\" else _escape(found[0]), text)
 
 
 def printable_name(name: bytes) -> str:
     """A name from a server as text that is safe to print and unambiguous: ``\\\\`` for a backslash, else ``\\xNN``."""
-    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), os.fsdecode(name))
+    text = os.fsdecode(name)
+    if text.isprintable() and "\\" not in text:
+        return text
+    return re.sub(_UNPRINTABLE, lambda found: _escape(found[0]), text)
 
 
 def _escape(character: str) -> str:

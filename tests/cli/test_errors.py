@@ -50,6 +50,13 @@ def test_messages_keep_their_backslashes() -> None:
     assert printable("C:\\x \x1b[31m") == "C:\\x \\x1b[31m"
 
 
+def test_whatever_moves_a_terminal_is_shown_as_an_escape() -> None:
+    moving = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+    for code in [*moving, *range(0xD800, 0xE000)]:
+        assert printable(f"a{chr(code)}").startswith("a\\"), hex(code)
+    assert printable("caf\u00e9\u00a0\U0001f600 ") == "caf\u00e9\u00a0\U0001f600 "
+
+
 def test_a_failure_is_one_line_on_standard_error_and_status_1() -> None:
     @click.command()
     def failing() -> None:
