@@ -6,12 +6,14 @@ one is overdue: such a call stays unanswered, and the client asks again.
 
 import ctypes
 import logging
-import queue
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 _log = logging.getLogger(__name__)
 _KEPT_SECONDS = 600.0
@@ -112,8 +114,7 @@ class HostNames:
         self._known: dict[str, Facts] = {}
         self._due: dict[str, float] = {}
         self._pending: dict[str, threading.Event] = {}
-        self._asked: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._questions: SimpleQueue[str | None] | None = None
         self.changed: Callable[[], None] = lambda: None
 
     def names(self, host: str) -> frozenset[str]:
@@ -132,8 +133,7 @@ class HostNames:
             raise NotYet
         overdue = bool(self._pending)
         answered = self._pending[host] = threading.Event()
-        self._start()
-        self._asked.put(host)
+        self._asked().put(host)
         if overdue or not answered.wait(self._patience):
             raise NotYet
         found = self._known.get(host)
@@ -141,20 +141,27 @@ class HostNames:
             raise NotYet
         return found
 
-    def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="host names", daemon=True)
-            self._thread.start()
+    def _asked(self) -> "SimpleQueue[str | None]":
+        """Where the thread finds its questions: both are made for the first, for most exports name no hosts."""
+        if self._questions is None:
+            from queue import SimpleQueue
+
+            self._questions = SimpleQueue()
+            threading.Thread(target=self._run, args=(self._questions,), name="host names", daemon=True).start()
+        return self._questions
 
     def close(self) -> None:
         """End the thread, as soon as it has no question under way."""
-        self._asked.put(None)
+        if self._questions is not None:
+            self._questions.put(None)
 
-    def _run(self) -> None:
+    def _run(self, asked: "SimpleQueue[str | None]") -> None:
+        from queue import Empty
+
         while True:
             try:
-                host = self._asked.get(timeout=self._pause())
-            except queue.Empty:
+                host = asked.get(timeout=self._pause())
+            except Empty:
                 self._renew(time.monotonic())
                 continue
             if host is None:

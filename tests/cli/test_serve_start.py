@@ -12,15 +12,15 @@ from nfsrpc.transport.ping import ping
 IDLE = {
     # Python's own, and what is installed with us
     "argparse", "asyncio", "concurrent.futures", "construct", "decimal", "difflib", "email", "http",
-    "importlib.metadata", "json", "multiprocessing", "pickle", "random", "readline", "rich", "secrets", "ssl",
+    "importlib.metadata", "json", "multiprocessing", "pickle", "queue", "random", "readline", "rich", "secrets", "ssl",
     "stringprep", "subprocess", "tempfile", "unittest", "xml",
     # ours: rooms of other commands, and what only some servers need
     "nfsrpc.auth.des", "nfsrpc.auth.dh", "nfsrpc.auth.gss_library", "nfsrpc.auth.gss_server", "nfsrpc.auth.short",
     "nfsrpc.cli.output", "nfsrpc.client", "nfsrpc.conformance", "nfsrpc.keyserv", "nfsrpc.nfs.exports_file",
     "nfsrpc.packets", "nfsrpc.portmap.client", "nfsrpc.portmap.forward", "nfsrpc.protocols.key_prot",
     "nfsrpc.protocols.rpcsec_gss", "nfsrpc.rpc.calls", "nfsrpc.rpc.retry", "nfsrpc.rpcgen", "nfsrpc.store.passthrough",
-    "nfsrpc.store.volume.make", "nfsrpc.testing", "nfsrpc.transport.client", "nfsrpc.transport.successor",
-    "nfsrpc.transport.supervisor", "nfsrpc.transport.tls",
+    "nfsrpc.store.volume.make", "nfsrpc.store.volume.writebehind", "nfsrpc.testing", "nfsrpc.transport.client",
+    "nfsrpc.transport.successor", "nfsrpc.transport.supervisor", "nfsrpc.transport.tls",
 }  # fmt: skip
 
 

@@ -21,10 +21,11 @@ from .inodes import Inodes
 from .limits import VolumeLimits
 from .sparse import extents
 from .unit import Outcome, Unit
-from .writebehind import SYNC_THREADS, Batch, WriteBehind
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
+
+    from .writebehind import WriteBehind
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Contents:
         database: Database,
         inodes: Inodes,
         limits: VolumeLimits,
-        behind: WriteBehind | None = None,
+        behind: "WriteBehind | None" = None,
     ) -> None:
         """With `behind`, units end before what they have written is synced."""
         self._unit = unit
@@ -237,6 +238,8 @@ class Contents:
         if self._syncing is None:
             from concurrent.futures import ThreadPoolExecutor
 
+            from .writebehind import SYNC_THREADS
+
             self._syncing = ThreadPoolExecutor(SYNC_THREADS, "sync")
         syncing = [self._syncing.submit(sync_data, descriptor) for descriptor in descriptors]
         # All of them end before an error of one lets anybody close descriptors.
@@ -276,8 +279,10 @@ class Contents:
         while len(self._descriptors) > self._limit:
             self._close_oldest()
 
-    def _leave_behind(self, behind: WriteBehind) -> None:
+    def _leave_behind(self, behind: "WriteBehind") -> None:
         """Have this unit synced, and carry out what was waiting for those that have been."""
+        from .writebehind import Batch
+
         owner = self._owner
         files = {}
         for key in self._dirty:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..interface import Attributes, Changes, Entry, OldKey, Quota, Space, Ufid
 from . import schema
@@ -24,7 +24,9 @@ from .log import Log, SyncedBehind
 from .replay import Replay
 from .superblock import SuperblockFile
 from .unit import Unit
-from .writebehind import WriteBehind
+
+if TYPE_CHECKING:
+    from .writebehind import WriteBehind
 
 DEFAULT_LIMITS: Final = VolumeLimits()
 
@@ -72,7 +74,7 @@ class Volume:
         durability = SyncedBehind(self._database) if asynchronous else Log(volume, self._database)
         self._unit = Unit(volume, self._database, durability)
         self._inodes = Inodes(self._unit, self._database, limits)
-        behind = WriteBehind(volume) if asynchronous else None
+        behind = _write_behind(volume) if asynchronous else None
         self._contents = Contents(volume, self._unit, self._database, self._inodes, limits, behind)
         generations = Generations(self._superblock, limits)
         self._files = Files(self._unit, self._database, self._inodes, self._contents, generations, limits, now)
@@ -328,3 +330,9 @@ class Volume:
         self._superblock.close()
         if self._own_lock is not None:
             self._own_lock.release()
+
+
+def _write_behind(volume: Path) -> "WriteBehind":
+    from .writebehind import WriteBehind
+
+    return WriteBehind(volume)
