@@ -1,7 +1,6 @@
 """Where on a host a program of ours is: given, or asked of the host's portmapper."""
 
 import os
-from dataclasses import replace
 from typing import NamedTuple
 
 from nfsrpc.auth import Credential
@@ -20,7 +19,7 @@ from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
 from nfsrpc.xdr import DEFAULT_LIMITS
 
-LIMITS = replace(DEFAULT_LIMITS, elements=1 << 16)
+LIMITS = DEFAULT_LIMITS._replace(elements=1 << 16)
 """What a server may answer: lists of at most 65 536 exports, groups, mounts or names."""
 EITHER = ("tcp", "udp")
 """Transports in the order of our preference; the oldest servers have only the second."""

@@ -8,7 +8,6 @@ sends is not trusted: names that would lead elsewhere, more data than was asked 
 and listings without an end are refused with EIO.
 """
 
-import dataclasses
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -93,8 +92,7 @@ def attributes_of(encoded: bytes) -> fattr:
 _WITHOUT_STATUS = (nfs_prot.NFSPROC_NULL, nfs_prot.NFSPROC_ROOT, nfs_prot.NFSPROC_WRITECACHE)
 PROCEDURES: Mapping[int, Procedure] = MappingProxyType(
     {
-        number: dataclasses.replace(
-            procedure,
+        number: procedure._replace(
             decode_result=_decode_read if number == nfs_prot.NFSPROC_READ else _by_status(procedure.decode_result),
         )
         for number, procedure in nfs_prot.NFS_PROGRAM_2_service.procedures.items()

@@ -2,7 +2,6 @@
 
 import errno
 import stat
-from dataclasses import replace
 from typing import Final
 
 from nfsrpc.store import Attributes, Changes
@@ -25,7 +24,7 @@ def permitted(node: Attributes, who: Identity, wanted: Changes, now: int) -> Cha
         _demand_sizable(node)
         demand_write(node, who)
     changes = wanted if who.is_root else _as_user(node, who, wanted, now)
-    return replace(changes, mode=_mode_after(node, who, changes))
+    return changes._replace(mode=_mode_after(node, who, changes))
 
 
 def _demand_sizable(node: Attributes) -> None:
@@ -58,7 +57,7 @@ def _times(node: Attributes, who: Identity, wanted: Changes, now: int) -> Change
     if wanted.atime != wanted.mtime or wanted.mtime is None or abs(wanted.mtime - now) > TOUCH_WINDOW:
         raise refuse(errno.EPERM)
     demand(node, who, WRITE)
-    return replace(wanted, atime=now, mtime=now)
+    return wanted._replace(atime=now, mtime=now)
 
 
 def _mode_after(node: Attributes, who: Identity, changes: Changes) -> int | None:

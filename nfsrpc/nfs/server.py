@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -326,7 +325,7 @@ class NfsServer:
     def _protected(self, bindings: Iterable[Binding]) -> Iterable[Binding]:
         """As --tls says. The portmapper is not among them: who looks for a service does not know yet what it wants."""
         tls = self._options.tls
-        return [replace(binding, tls_required=tls is not None and tls.required) for binding in bindings]
+        return [binding._replace(tls_required=tls is not None and tls.required) for binding in bindings]
 
 
 def _lock_name(path: str) -> str:

@@ -1,7 +1,7 @@
 """What program, version and procedure numbers mean: generated modules, and .x files compiled on the spot."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -11,8 +11,8 @@ from nfsrpc.rpcgen.compiler import compile_file
 from nfsrpc.rpcgen.python.module import generate, module_name
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, Procedure
 
-LIMITS: Limits = replace(
-    DEFAULT_LIMITS, message=4 << 20, accept_nonzero_padding=True, accept_any_bool=True, accept_trailing_bytes=True
+LIMITS: Limits = DEFAULT_LIMITS._replace(
+    message=4 << 20, accept_nonzero_padding=True, accept_any_bool=True, accept_trailing_bytes=True
 )
 """What is looked at is not what one would accept: a peer's rubbish fill bytes are no reason to show nothing."""
 OURS = (portmap, rpcb_prot, mount, nfs_prot, rquota, key_prot)

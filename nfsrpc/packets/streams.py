@@ -6,7 +6,6 @@ What is RPC is told by content, not by port: a call names its kind and RPC versi
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
 from struct import Struct
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from nfsrpc.xdr import DEFAULT_LIMITS
 
 from .network import TCP, UDP, Endpoint, Packet
 
-LIMITS = replace(DEFAULT_LIMITS, message=4 << 20, fragments=1 << 16)
+LIMITS = DEFAULT_LIMITS._replace(message=4 << 20, fragments=1 << 16)
 """A server may refuse more than we would, but what it took must be shown."""
 MOST_STREAMS = 4096
 """TCP directions followed at one time; the one quiet longest is forgotten first."""

@@ -1,7 +1,6 @@
 """Asking and telling a portmapper, version 2 (RFC 1833 §3): where programs are, and where ours is."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +15,7 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Caller
 from .entry import Registered, Transport
 
 PORT = 111
-LIMITS = replace(DEFAULT_LIMITS, message=1 << 18, elements=4096)
+LIMITS = DEFAULT_LIMITS._replace(message=1 << 18, elements=4096)
 """What a portmapper may answer: ten times the longest list of registrations that a real host has."""
 TIMEOUT = 10.0
 """Seconds for one question. A portmapper answers from memory."""

@@ -319,7 +319,7 @@ class Dispatcher:
         if type(value) is Encoded:
             return list(value.parts)
         parts: list[bytes] = []
-        call.target.procedure.encode_result(value, parts)
+        call.target.encode(value, parts)
         return parts
 
     def _fail(self, call: Call, error: Exception) -> list[bytes] | None:
@@ -347,7 +347,7 @@ def postponed(call: Call, result: "Future[Any]") -> Postponed:
     def give(done: "Future[Any]") -> None:
         try:
             parts: list[bytes] = []
-            call.target.procedure.encode_result(done.result(), parts)
+            call.target.encode(done.result(), parts)
             reply: list[bytes] | None = _succeeded(call, parts)
         except Exception as error:
             reply = _error_reply(call, error)

@@ -1,10 +1,9 @@
 """What a server offers, and one call of it on its way through: the words that handlers and the dispatcher share."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from struct import Struct
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from zlib import crc32
 
 from nfsrpc.xdr import Procedure
@@ -50,8 +49,7 @@ class Drop(Exception):
     """Raised by a handler that wants its call to stay unanswered, so that the client asks again later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """One program version as a server offers it.
 
     work
@@ -136,7 +134,7 @@ class Call:
 class Target:
     """A procedure as it is found by its numbers; `numbers` are these as they begin a replay key."""
 
-    __slots__ = ("binding", "decode", "guarded", "handler", "history", "numbers", "once", "procedure", "row")
+    __slots__ = ("binding", "decode", "encode", "guarded", "handler", "history", "numbers", "once", "procedure", "row")
 
     def __init__(
         self,
@@ -151,6 +149,7 @@ class Target:
     ) -> None:
         self.procedure = procedure
         self.decode = procedure.decode_args
+        self.encode = procedure.encode_result
         self.handler = handler
         self.binding = binding
         self.once = once

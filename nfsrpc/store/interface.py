@@ -42,8 +42,7 @@ class Attributes:
         return Ufid(self.inode, self.generation)
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What `Store.setattr` shall change; None leaves a field as it is. `mode` is the 12 permission bits."""
 
     mode: int | None = None

@@ -4,15 +4,14 @@ A cap is always declared before memory is taken: a decoder compares a length
 with its cap (and with what is left of the message) before it allocates.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Caps on messages, and the named switches that loosen decoding for known peers.
 
     All sizes are bytes. The defaults suit a server that faces strangers; pass
-    another object, made with :func:`dataclasses.replace`, where a peer needs more.
+    another object, made with ``DEFAULT_LIMITS._replace(...)``, where a peer needs more.
 
     message
         One RPC message, summed over its record-marking fragments. 1 MiB holds

@@ -7,8 +7,7 @@ not the transport).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .limits import Limits
 
@@ -16,8 +15,7 @@ Encoder = Callable[[Any, list[bytes]], None]
 Decoder = Callable[[bytes, int, Limits], tuple[Any, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Procedure:
+class Procedure(NamedTuple):
     """One remote procedure of one program version (RFC 5531 §12.2).
 
     ``encode_args`` and ``decode_args`` work on the tuple of arguments: empty

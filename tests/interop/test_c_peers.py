@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +106,7 @@ def test_our_client_talks_to_a_c_server(c_server, proto):
 )
 def test_refusals_of_a_c_server_are_typed(c_server, proto, program, version, number, error):
     null = FILEREADWRITE_2_service.procedures[0]
-    procedure = replace(null, program=program, version=version, number=number)
+    procedure = null._replace(program=program, version=version, number=number)
     with CONNECT[proto]("127.0.0.1", c_server[proto]) as client, pytest.raises(error) as caught:
         client.call(procedure, ())
     if error is ProgramMismatch:

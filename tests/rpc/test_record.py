@@ -2,7 +2,6 @@
 
 import contextlib
 import tracemalloc
-from dataclasses import replace
 from struct import pack
 
 import pytest
@@ -56,7 +55,7 @@ def test_memory_that_was_fed_is_free_for_the_next_bytes(stream: bytes, records: 
 
 def test_memory_is_what_was_declared_at_most():
     """A record of the largest size in as many fragments as there may be, which never ends; and one that only claims."""
-    limits = replace(DEFAULT_LIMITS, message=1 << 20, fragments=1024)
+    limits = DEFAULT_LIMITS._replace(message=1 << 20, fragments=1024)
     for stream, most in ((fragment(b"x" * 1000, False) * 1024, 3 << 20), (pack(">I", LAST - 1), 4096)):
         reader = RecordReader(limits)
         tracemalloc.start()
@@ -70,7 +69,7 @@ def test_memory_is_what_was_declared_at_most():
         assert peak < most
 
 
-LIMITS = replace(DEFAULT_LIMITS, message=100, fragments=10)
+LIMITS = DEFAULT_LIMITS._replace(message=100, fragments=10)
 BAD = {
     "one fragment over the cap": pack(">I", LAST | 101),
     "fragments over the cap in sum": fragment(b"x" * 60, False) + pack(">I", LAST | 41),

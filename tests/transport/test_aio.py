@@ -4,7 +4,6 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,7 +102,7 @@ def test_errors_are_typed(connect):
                 with pytest.raises(RpcTimeout):
                     await client.call(WRITE, (writeargs(1, 0, b""),), timeout=0.1)
                 assert await files.READ(readargs(1, 5, 1)) == b"5"
-                foreign = replace(READ, program=9998)
+                foreign = READ._replace(program=9998)
                 with pytest.raises(ProgramUnavailable):
                     await client.call(foreign, (readargs(1, 0, 1),))
                 await files.READ(readargs(0, 0, 1))  # lets the server go

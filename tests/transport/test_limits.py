@@ -6,7 +6,6 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 from in_threads import awaiting, looping
@@ -91,7 +90,7 @@ def closed(sock: socket.socket) -> bool:
 
 
 def test_the_quietest_connection_makes_room_for_a_new_one(serve):
-    port = serve(replace(DEFAULT_LIMITS, connections=3))
+    port = serve(DEFAULT_LIMITS._replace(connections=3))
     with contextlib.ExitStack() as stack:
         first, second, third = (stack.enter_context(connect(port)) for _ in range(3))
         assert all(map(ask, (first, second, third, first)))
@@ -102,7 +101,7 @@ def test_the_quietest_connection_makes_room_for_a_new_one(serve):
 
 
 def test_a_host_over_its_share_loses_its_own_connections(serve):
-    port = serve(replace(DEFAULT_LIMITS, connections=10, connections_per_peer=2))
+    port = serve(DEFAULT_LIMITS._replace(connections=10, connections_per_peer=2))
     with contextlib.ExitStack() as stack:
         other = stack.enter_context(connect(port, "127.0.0.9"))
         assert ask(other)
@@ -117,7 +116,7 @@ def test_a_host_over_its_share_loses_its_own_connections(serve):
 
 
 def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve):
-    port = serve(replace(DEFAULT_LIMITS, idle_seconds=1.0))
+    port = serve(DEFAULT_LIMITS._replace(idle_seconds=1.0))
     with connect(port) as idle, connect(port) as busy:
         idle.setblocking(False)
         while True:
@@ -128,7 +127,7 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(serve):
 
 
 def test_a_record_that_trickles_in_is_not_awaited_for_ever(serve):
-    port = serve(replace(DEFAULT_LIMITS, record_seconds=0.5))
+    port = serve(DEFAULT_LIMITS._replace(record_seconds=0.5))
     with connect(port) as slow, connect(port) as other:
         slow.sendall(struct.pack(">I", 0x80000000 | 100_000))
         slow.settimeout(0.05)
@@ -146,7 +145,7 @@ def test_a_record_that_trickles_in_is_not_awaited_for_ever(serve):
 
 @pytest.mark.hostile
 def test_a_peer_that_takes_no_replies_is_read_no_more_and_then_closed(serve):
-    port = serve(replace(DEFAULT_LIMITS, unsent=1 << 20, unsent_seconds=1.0))
+    port = serve(DEFAULT_LIMITS._replace(unsent=1 << 20, unsent_seconds=1.0))
     with connect(port) as deaf, connect(port) as other:
         deaf.settimeout(0.2)
         while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 from enum import IntEnum
 
@@ -61,12 +60,12 @@ def test_paths_are_joined(outer, inner, joined):
 
 
 def test_the_defaults_of_the_limits():
-    assert dataclasses.asdict(DEFAULT_LIMITS) == {
+    assert DEFAULT_LIMITS._asdict() == {
         "message": 1_114_112, "fragments": 1024, "depth": 128, "elements": 1_048_576, "connections": 2048,
         "connections_per_peer": 1024, "idle_seconds": 360.0, "record_seconds": 60.0, "unsent_seconds": 60.0,
         "unsent": 4_194_304, "turn_calls": 256, "turn_calls_per_peer": 64, "call_seconds": 30.0,
         "accept_nonzero_padding": False, "accept_any_bool": False, "accept_trailing_bytes": False,
-    } | {f.name: f.default for f in dataclasses.fields(Limits) if f.name not in KNOWN_LIMITS}  # fmt: skip
+    } | {name: value for name, value in Limits._field_defaults.items() if name not in KNOWN_LIMITS}  # fmt: skip
 
 
 KNOWN_LIMITS = {
@@ -84,7 +83,7 @@ KNOWN_LIMITS = {
     ],
 )
 def test_limits_and_procedures_do_not_change_and_have_no_other_fields(value, field):
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         setattr(value, field, 7)
     assert not hasattr(value, "__dict__")
 
