@@ -11,7 +11,7 @@ from nfsrpc.transport.ping import ping
 
 IDLE = {
     # Python's own, and what is installed with us
-    "argparse", "asyncio", "concurrent.futures", "construct", "decimal", "difflib", "email", "http",
+    "argparse", "asyncio", "concurrent.futures", "construct", "dataclasses", "decimal", "difflib", "email", "http",
     "importlib.metadata", "json", "multiprocessing", "pickle", "queue", "random", "readline", "rich", "secrets", "ssl",
     "stringprep", "subprocess", "tempfile", "unittest", "xml",
     # ours: rooms of other commands, and what only some servers need

@@ -1,7 +1,6 @@
 """The inode table: rows by number, cached while they hold, written once per unit however often they change."""
 
 import errno
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from .unit import Outcome, Unit
 _CLOCK_PUT_BACK: Final = 10**9
 """ns that a clock may jump back without a file's mtime doing the same."""
 
-@dataclass(slots=True, init=False)
+
 class Inode(Attributes):
     """A row of the table. One that was handed out is never changed: a change makes a new one.
 
@@ -25,11 +24,8 @@ class Inode(Attributes):
     cookie of the next name made in a directory.
     """
 
-    content: int
-    parent: int
-    cookie: int
+    __slots__ = ("content", "cookie", "parent")
 
-    # Written out, because the constructor that `dataclass` makes is not compiled; a change makes at least one row.
     def __init__(  # noqa: PLR0917 - the columns, in their order
         self,
         inode: int,
