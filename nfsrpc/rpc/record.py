@@ -70,11 +70,13 @@ class RecordReader:
         size: int = mark & ~_LAST
         self._check(size)
         end = at + 4 + size - len(stream)
-        stream += memoryview(data)[at:end]
-        if end <= len(data):
-            self._take(bytes(memoryview(stream)[4:]), mark, records)
-            stream.clear()
-        return min(end, len(data))
+        if end > len(data):
+            stream += memoryview(data)[at:]
+            return len(data)
+        fragment = b"".join((memoryview(stream)[4:], memoryview(data)[at:end]))
+        stream.clear()
+        self._take(fragment, mark, records)
+        return end
 
     def _cut(self, data: bytes | memoryview, at: int, records: list[bytes]) -> int:
         """Take whole fragments out of `data` from `at` on; where the first one begins that is not whole."""
