@@ -23,14 +23,17 @@ def test_both_servers_and_all_clients_are_measured():
     rows = [line.split() for line in done.stdout.splitlines()]
     clients = next(number for number, row in enumerate(rows) if row[:1] == ["clients,"])
     for start in (["udp", "null"], ["udp", "echo", "1024"], ["tcp", "echo", "32768"]):
-        assert len([row for row in rows[:clients] if row[: len(start)] == start]) == 2, "with one worker, and with two"
+        found = [row[len(start) :] for row in rows[:clients] if row[: len(start)] == start]
+        assert len(found) == 2, "with one worker, and with two"
+        assert {len(row) for row in found} == {9 if "NFSRPC_BENCH_COMPILED" in os.environ else 6}
+        assert all(float(rate) > 0 for row in found for rate in row[::3])
     others = [module for module in ("pyvisa_py", "shenaniganfs") if importlib.util.find_spec(module)]
     figures = [row for row in rows[clients + 1 :] if row[:1] in (["udp"], ["tcp"])]
-    assert [row[-13] for row in figures] == ["together", "each", "single"] * 4
+    assert [row[-15] for row in figures] == ["together", "each", "single"] * 4
     for proto, *row in figures:
-        blocking, asyncio, compiled, compiled_asyncio, pyvisa, shenaniganfs = row[-12::2]
-        assert float(blocking) > 0 < float(asyncio)
-        assert all((rate == "-") == (used == "-") for rate, used in zip(row[-12::2], row[-11::2], strict=True))
+        blocking, asyncio, compiled, compiled_asyncio, bare, pyvisa, shenaniganfs = row[-14::2]
+        assert min(map(float, (blocking, asyncio, bare))) > 0
+        assert all((rate == "-") == (used == "-") for rate, used in zip(row[-14::2], row[-13::2], strict=True))
         assert (compiled == "-") == (compiled_asyncio == "-") == ("NFSRPC_BENCH_COMPILED" not in os.environ)
         assert (pyvisa != "-") == ("pyvisa_py" in others and "single" in row)
         assert (shenaniganfs != "-") == ("shenaniganfs" in others and proto == "tcp")

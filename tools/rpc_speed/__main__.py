@@ -29,6 +29,7 @@ CONNECTIONS = 4
 IN_FLIGHT = {0: 32, 1024: 32, 32768: 4}
 FLIGHT = 16
 """Calls of a client that are under way at once."""
+OUR_CLIENTS = "blocking", "asyncio", "compiled blocking", "compiled asyncio"
 COMPILED = "NFSRPC_BENCH_COMPILED"
 """The variable with the interpreter that has the package compiled; tools/rpc-speed sets it."""
 TICK = os.sysconf("SC_CLK_TCK")
@@ -49,7 +50,7 @@ serve([Echo()], workers=int(sys.argv[2]))
 
 
 def build(place: Path) -> Path:
-    """The C server and the Python module, both from echo.x; and the server that only answers."""
+    """The C server and the Python module, both from echo.x; the server that only answers, and the bare client."""
     (place / "echo.x").write_bytes((HERE / "echo.x").read_bytes())
     (place / "server.c").write_bytes((HERE / "server.c").read_bytes())
     (place / "ours.py").write_text(OURS)
@@ -59,8 +60,9 @@ def build(place: Path) -> Path:
         ["gcc", "-O2", "-w", "-I/usr/include/tirpc", "-o", "server", "server.c", "echo_xdr.c", "echo_svc.c", "-ltirpc"],
         cwd=place, check=True,
     )  # fmt: skip
-    answers = ["gcc", "-O2", "-Wall", "-Wextra", "-o", str(place / "answers"), str(HERE / "answers.c")]
-    subprocess.run(answers, check=True)
+    for name in ("answers", "bare"):
+        command = ["gcc", "-O2", "-Wall", "-Wextra", "-o", str(place / name), str(HERE / f"{name}.c")]
+        subprocess.run(command, check=True)
     gen = [sys.executable, "-m", "nfsrpc", "gen", "echo.x", "-o", "echo.py"]
     subprocess.run(gen, cwd=place, check=True, capture_output=True)
     return place / "server"
@@ -82,6 +84,11 @@ def started(command: list[str], ports: Callable[[str], tuple[int, int]]) -> Iter
 def _two_ports(line: str) -> tuple[int, int]:
     udp, tcp = map(int, line.split())
     return udp, tcp
+
+
+def _one_port(line: str) -> tuple[int, int]:
+    port = int(line.split()[5])
+    return port, port
 
 
 def call_of(size: int) -> bytes:
@@ -160,23 +167,25 @@ def measure(pid: int, run: Callable[..., float], *arguments: Any) -> tuple[float
 
 
 def servers(place: Path, program: Path, workers: int, seconds: float, rounds: int) -> None:
-    """A table: calls a second and CPU, ours and C's, in turns."""
-    ours = [sys.executable, str(place / "ours.py"), str(place), str(workers)]
-    with (
-        started([str(program)], _two_ports) as theirs,
-        started(ours, lambda line: (int(line.split()[5]),) * 2) as mine,  # type: ignore[arg-type,return-value]
-    ):
-        print(f"\nservers, {workers} of our workers      ours/s      C/s   ratio   ours us CPU   C us CPU")
+    """A table: calls a second and CPU of C's server, ours and ours compiled, in turns, and how many times C's."""
+    compiled = os.environ.get(COMPILED)
+    pythons = {"ours": sys.executable, **({"compiled": compiled} if compiled else {})}
+    with contextlib.ExitStack() as running:
+        there = {"C": running.enter_context(started([str(program)], _two_ports))}
+        for kind, python in pythons.items():
+            command = [python, str(place / "ours.py"), str(place), str(workers)]
+            there[kind] = running.enter_context(started(command, _one_port))
+        print(f"\nservers, {workers} of our workers " + "".join(f"{kind + '/s':>12}  us CPU  ratio" for kind in there))
         for name, run, port in (("udp", over_udp, 1), ("tcp", over_tcp, 2)):
             for size in (0, 1024, 32768):
-                best: dict[int, tuple[float, float]] = {}
+                best = dict.fromkeys(there, (0.0, 0.0))
                 for _ in range(rounds):
-                    for pid_and_ports in (mine, theirs):
-                        got = measure(pid_and_ports[0], run, pid_and_ports[port], size, seconds, CONNECTIONS)
-                        best[pid_and_ports[0]] = max(best.get(pid_and_ports[0], (0.0, 0.0)), got)
-                (a, a_cpu), (b, b_cpu) = best[mine[0]], best[theirs[0]]
-                what = f"{name} echo {size}" if size else f"{name} null"
-                print(f"{what:28} {a:10.0f} {b:8.0f} {a / b:7.2f} {a_cpu:13.1f} {b_cpu:10.1f}", flush=True)
+                    for kind, server in there.items():
+                        best[kind] = max(best[kind], measure(server[0], run, server[port], size, seconds, CONNECTIONS))
+                line = f"{name} echo {size}" if size else f"{name} null"
+                for rate, used in best.values():
+                    line = f"{line:26}" + f"{rate:12.0f} {used:7.1f} {rate / best['C'][0]:6.2f}"
+                print(line, flush=True)
 
 
 def clients(place: Path, calls: int, rounds: int) -> None:
@@ -186,7 +195,7 @@ def clients(place: Path, calls: int, rounds: int) -> None:
     kinds = {"": [sys.executable], **({"compiled ": [compiled]} if compiled else {})}
     if not compiled:
         print("\nwithout nfsrpc compiled: tools/rpc-speed could not compile it")
-    heads = "blocking", "asyncio", "C: blocking", "C: asyncio", "PyVISA-py", "ShenanigaNFS"
+    heads = "blocking", "asyncio", "comp. blocking", "comp. asyncio", "C, bare", "PyVISA-py", "ShenanigaNFS"
     print("\nclients, calls/s and us CPU" + "".join(f" {head:>18}" for head in heads)[1:])
     with started([str(place / "answers")], _two_ports) as (_, *ports):
         for proto, port in zip(("udp", "tcp"), ports, strict=True):
@@ -197,6 +206,8 @@ def clients(place: Path, calls: int, rounds: int) -> None:
                     for kind, python in kinds.items()
                     for name in ("blocking", "asyncio")
                 }
+                bare = [str(place / "bare"), proto, str(port), str(size), str(count // FLIGHT * FLIGHT), way]
+                runs["bare"] = partial(figures, bare)
                 data = bytes(size) if size else None
                 if "pyvisa_py" in others and way == "single":
                     runs["pyvisa"] = partial(pyvisa, proto, PROGRAM, VERSION, port, data, calls // 4)
@@ -209,12 +220,13 @@ def clients(place: Path, calls: int, rounds: int) -> None:
                         best[which] = max(best.get(which, (0.0, 0.0)), run())
                 what = f"{proto} echo {size}" if size else f"{proto} null"
                 line = f"{what:15} {way:10}"
-                for which in ("blocking", "asyncio", "compiled blocking", "compiled asyncio", "pyvisa", "shenaniganfs"):
+                for which in (*OUR_CLIENTS, "bare", "pyvisa", "shenaniganfs"):
                     line += " {:12.0f} {:5.1f}".format(*best[which]) if which in best else f" {'-':>12} {'-':>5}"
                 print(line, flush=True)
     print(
         f"together: submit_all, {FLIGHT} in flight; each: as many, each sent by itself (asyncio: {FLIGHT} tasks);"
-        f" single: one after the other.\nC: compiled. PyVISA-py can have but one in flight; ShenanigaNFS has as many."
+        f" single: one after the other.\ncomp.: compiled. C, bare: what can be had at all."
+        " PyVISA-py can have but one in flight; ShenanigaNFS has as many."
     )
 
 
@@ -223,7 +235,12 @@ def our_client(
 ) -> tuple[float, float]:
     """Calls a second of a client of ours in a process of its own, and microseconds of its CPU for each."""
     what = [str(place), proto, str(port), str(size), str(calls), name, way]
-    done = subprocess.run([*python, str(HERE / "ours.py"), *what], check=True, capture_output=True, text=True)
+    return figures([*python, str(HERE / "ours.py"), *what])
+
+
+def figures(command: list[str]) -> tuple[float, float]:
+    """What a client says that is a process of its own: calls a second, microseconds of its CPU for each."""
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     rate, used = map(float, done.stdout.split())
     return rate, used
 
@@ -231,15 +248,17 @@ def our_client(
 def main() -> None:
     """Build, measure, print."""
     parser = argparse.ArgumentParser(prog="tools/rpc_speed", description=__doc__)
+    parser.add_argument("--of", choices=("servers", "clients"), help="only these (default both)")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one round (default 0.5)")
     parser.add_argument("--rounds", type=int, default=4, help="rounds of each measurement (default 4)")
     parser.add_argument("--calls", type=int, default=40000, help="calls of each client of ours (default 40000)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         program = build(Path(place))
-        for workers in (1, 2):
+        for workers in (1, 2) if options.of != "clients" else ():
             servers(Path(place), program, workers, options.seconds, options.rounds)
-        clients(Path(place), options.calls, options.rounds)
+        if options.of != "servers":
+            clients(Path(place), options.calls, options.rounds)
 
 
 if __name__ == "__main__":
