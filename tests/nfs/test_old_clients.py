@@ -2,7 +2,6 @@
 
 import errno
 import stat
-from dataclasses import fields
 
 import pytest
 from nfs2_calls import NEVER, UNSET, create, getattr_, lookup, made, mkdir, names, read, sattr, setattr_, where, write
@@ -20,8 +19,10 @@ GIB = 1 << 30
 
 
 def fattr(**known):
-    found = dict.fromkeys((field.name for field in fields(Attributes)), 0) | {"mode": stat.S_IFREG, "inode": 5} | known
-    return decode(v2.decode_fattr, fattr_of(Attributes(**found), 7))
+    node = Attributes(5, 0, stat.S_IFREG, *[0] * 9)
+    for name, value in known.items():
+        setattr(node, name, value)
+    return decode(v2.decode_fattr, fattr_of(node, 7))
 
 
 # --- SETATTR --------------------------------------------------------------------------------------------------------
