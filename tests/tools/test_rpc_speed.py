@@ -29,7 +29,8 @@ def test_both_servers_and_all_clients_are_measured():
         assert all(float(rate) > 0 for row in found for rate in row[::3])
     others = [module for module in ("pyvisa_py", "shenaniganfs") if importlib.util.find_spec(module)]
     figures = [row for row in rows[clients + 1 :] if row[:1] in (["udp"], ["tcp"])]
-    assert [row[-15] for row in figures] == ["together", "each", "single"] * 4
+    ways = [["64", "together"], ["16", "together"], ["16", "each"], ["single"]]
+    assert [row[-14 - len(way) : -14] for row, way in zip(figures, ways * 4, strict=True)] == ways * 4
     for proto, *row in figures:
         blocking, asyncio, compiled, compiled_asyncio, bare, pyvisa, shenaniganfs = row[-14::2]
         assert min(map(float, (blocking, asyncio, bare))) > 0

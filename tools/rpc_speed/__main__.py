@@ -1,20 +1,18 @@
 """Our RPC server beside a C server that rpcgen made of the same echo.x, and our clients beside each other.
 
-The load is made of prepared bytes, so that it costs as little as Python can; each
-figure is the best of several short rounds, the servers in turns. CPU is the server's own,
-per call, from /proc: it does not depend on what else the machine does.
+The servers take turns, and so do the clients, in short rounds. A server's figures are medians over them, under the
+load of a program in C that costs as little as one can; a client's are its best round's. CPU is the server's or the
+client's own, per call.
 """
 
 import argparse
 import contextlib
 import itertools
 import os
-import socket
-import struct
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,11 +22,12 @@ from others import installed, pyvisa, shenanigans
 
 HERE = Path(__file__).resolve().parent
 PROGRAM, VERSION = 0x20001234, 1
-CONNECTIONS = 4
-"""Sockets of the load: with fewer, chance would give two workers on one port all of them too often."""
-IN_FLIGHT = {0: 32, 1024: 32, 32768: 4}
-FLIGHT = 16
-"""Calls of a client that are under way at once."""
+CONNECTIONS = 16
+"""Sockets of the load: with few, chance would give one of two workers on a port most of them too often."""
+IN_FLIGHT = {0: 8, 1024: 8, 32768: 4}
+"""Calls under way on each of them, by the size of what is echoed."""
+WAYS = {"64 together": (64, 32), "16 together": (16, 8), "16 each": (16, 1), "single": (1, 1)}
+"""How clients call: how many calls are under way at once, and how many of these are sent together."""
 OUR_CLIENTS = "blocking", "asyncio", "compiled blocking", "compiled asyncio"
 COMPILED = "NFSRPC_BENCH_COMPILED"
 """The variable with the interpreter that has the package compiled; tools/rpc-speed sets it."""
@@ -50,7 +49,7 @@ serve([Echo()], workers=int(sys.argv[2]))
 
 
 def build(place: Path) -> Path:
-    """The C server and the Python module, both from echo.x; the server that only answers, and the bare client."""
+    """The C server and the Python module, both from echo.x; the server that only answers, the bare client, the load."""
     (place / "echo.x").write_bytes((HERE / "echo.x").read_bytes())
     (place / "server.c").write_bytes((HERE / "server.c").read_bytes())
     (place / "ours.py").write_text(OURS)
@@ -60,7 +59,7 @@ def build(place: Path) -> Path:
         ["gcc", "-O2", "-w", "-I/usr/include/tirpc", "-o", "server", "server.c", "echo_xdr.c", "echo_svc.c", "-ltirpc"],
         cwd=place, check=True,
     )  # fmt: skip
-    for name in ("answers", "bare"):
+    for name in ("answers", "bare", "load"):
         command = ["gcc", "-O2", "-Wall", "-Wextra", "-o", str(place / name), str(HERE / f"{name}.c")]
         subprocess.run(command, check=True)
     gen = [sys.executable, "-m", "nfsrpc", "gen", "echo.x", "-o", "echo.py"]
@@ -91,11 +90,6 @@ def _one_port(line: str) -> tuple[int, int]:
     return port, port
 
 
-def call_of(size: int) -> bytes:
-    head = struct.pack(">10I", 0, 0, 2, PROGRAM, VERSION, 1 if size else 0, 0, 0, 0, 0)
-    return head + (struct.pack(">I", size) + bytes(size) if size else b"")
-
-
 def cpu(pid: int) -> float:
     """Seconds of a process and the children it still has."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -106,64 +100,21 @@ def cpu(pid: int) -> float:
     return ticks / TICK
 
 
-def over_tcp(port: int, size: int, seconds: float, connections: int) -> float:
-    """Calls a second."""
-    call, flight = call_of(size), IN_FLIGHT[size]
-    batch = (struct.pack(">I", 0x80000000 | len(call)) + call) * flight
-    reply = 28 + (4 + size if size else 0)
-    socks = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
-    done, began = 0, time.perf_counter()
-    buffer = bytearray(1 << 18)  # which stays empty: Linux throws away what TCP is told to truncate (tcp(7))
-    while time.perf_counter() - began < seconds:
-        for sock in socks:
-            sock.sendall(batch)
-        for sock in socks:
-            left = reply * flight
-            while left:
-                got = sock.recv_into(buffer, min(left, len(buffer)), socket.MSG_TRUNC)
-                if not got:
-                    raise ConnectionError("the server closed the connection")
-                left -= got
-            done += flight
-    rate = done / (time.perf_counter() - began)
-    for sock in socks:
-        sock.close()
-    return rate
+def load(place: Path, proto: str, port: int, size: int, seconds: float) -> float:
+    """Calls a second that a server answers."""
+    what = _words(proto, port, size, CONNECTIONS, IN_FLIGHT[size], seconds)
+    done = subprocess.run([str(place / "load"), *what], check=True, capture_output=True, text=True)
+    rate, lost = done.stdout.split()
+    if int(lost):
+        print(f"{lost} calls of {size} bytes over {proto} were lost: as many fewer were in flight afterwards")
+    return float(rate)
 
 
-def over_udp(port: int, size: int, seconds: float, connections: int) -> float:
-    """Calls a second; a lost datagram is sent again after a while, and counts once."""
-    call, flight = bytearray(call_of(size)), IN_FLIGHT[size]
-    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(connections)]
-    for sock in socks:
-        sock.connect(("127.0.0.1", port))
-        # The kernel's own time-out: Python's would cost a poll before each call and each reply.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 200_000))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    done, began, buffer = 0, time.perf_counter(), bytearray(28)  # the head of a reply; the rest is thrown away
-    # Every call has an xid of its own: a server with a cache of replies must not get off with answering from it.
-    numbers = iter(range(1, 1 << 31))
-    while time.perf_counter() - began < seconds:
-        for sock in socks:
-            for _ in range(flight):
-                struct.pack_into(">I", call, 0, next(numbers))
-                sock.send(call)
-        for sock in socks:
-            with contextlib.suppress(BlockingIOError):
-                for _ in range(flight):
-                    sock.recv_into(buffer)
-                    done += 1
-    rate = done / (time.perf_counter() - began)
-    for sock in socks:
-        sock.close()
-    return rate
-
-
-def measure(pid: int, run: Callable[..., float], *arguments: Any) -> tuple[float, float]:
+def measure(pid: int, place: Path, proto: str, port: int, size: int, seconds: float) -> tuple[float, float]:
     """Calls a second, and microseconds of the server's CPU a call."""
-    before, began = cpu(pid), time.perf_counter()
-    rate = run(*arguments)
-    return rate, (cpu(pid) - before) / (rate * (time.perf_counter() - began)) * 1e6
+    before = cpu(pid)
+    rate = load(place, proto, port, size, seconds)
+    return rate, (cpu(pid) - before) / (rate * seconds) * 1e6
 
 
 def servers(place: Path, program: Path, workers: int, seconds: float, rounds: int) -> None:
@@ -176,15 +127,17 @@ def servers(place: Path, program: Path, workers: int, seconds: float, rounds: in
             command = [python, str(place / "ours.py"), str(place), str(workers)]
             there[kind] = running.enter_context(started(command, _one_port))
         print(f"\nservers, {workers} of our workers " + "".join(f"{kind + '/s':>12}  us CPU  ratio" for kind in there))
-        for name, run, port in (("udp", over_udp, 1), ("tcp", over_tcp, 2)):
-            for size in (0, 1024, 32768):
-                best = dict.fromkeys(there, (0.0, 0.0))
+        for port, name in enumerate(("udp", "tcp"), 1):
+            for size in IN_FLIGHT:
+                took: dict[str, list[tuple[float, float]]] = {kind: [] for kind in there}
                 for _ in range(rounds):
                     for kind, server in there.items():
-                        best[kind] = max(best[kind], measure(server[0], run, server[port], size, seconds, CONNECTIONS))
+                        took[kind].append(measure(server[0], place, name, server[port], size, seconds))
+                medians = {kind: [*map(statistics.median, zip(*of, strict=True))] for kind, of in took.items()}
                 line = f"{name} echo {size}" if size else f"{name} null"
-                for rate, used in best.values():
-                    line = f"{line:26}" + f"{rate:12.0f} {used:7.1f} {rate / best['C'][0]:6.2f}"
+                line = f"{line:26}"
+                for rate, used in medians.values():
+                    line += f"{rate:12.0f} {used:7.1f} {rate / medians['C'][0]:6.2f}"
                 print(line, flush=True)
 
 
@@ -199,43 +152,44 @@ def clients(place: Path, calls: int, rounds: int) -> None:
     print("\nclients, calls/s and us CPU" + "".join(f" {head:>18}" for head in heads)[1:])
     with started([str(place / "answers")], _two_ports) as (_, *ports):
         for proto, port in zip(("udp", "tcp"), ports, strict=True):
-            for size, way in itertools.product((0, 1024), ("together", "each", "single")):
-                count = calls // 4 if way == "single" else calls
+            for size, (way, flight) in itertools.product((0, 1024), WAYS.items()):
+                count = calls // 4 if flight == (1, 1) else calls
                 runs: dict[str, Callable[[], tuple[float, float]]] = {
-                    kind + name: partial(our_client, python, place, proto, port, size, count, name, way)
+                    kind + name: partial(our_client, python, place, proto, port, size, count, name, flight)
                     for kind, python in kinds.items()
                     for name in ("blocking", "asyncio")
                 }
-                bare = [str(place / "bare"), proto, str(port), str(size), str(count // FLIGHT * FLIGHT), way]
-                runs["bare"] = partial(figures, bare)
+                runs["bare"] = partial(figures, [str(place / "bare"), *_words(proto, port, size, count, *flight)])
                 data = bytes(size) if size else None
-                if "pyvisa_py" in others and way == "single":
+                if "pyvisa_py" in others and flight == (1, 1):
                     runs["pyvisa"] = partial(pyvisa, proto, PROGRAM, VERSION, port, data, calls // 4)
                 if "shenaniganfs" in others and proto == "tcp":
-                    flight = 1 if way == "single" else FLIGHT
-                    runs["shenaniganfs"] = partial(shenanigans, PROGRAM, VERSION, port, data, calls // 4, flight)
+                    runs["shenaniganfs"] = partial(shenanigans, PROGRAM, VERSION, port, data, calls // 4, flight[0])
                 best: dict[str, tuple[float, float]] = {}
                 for _ in range(rounds):
                     for which, run in runs.items():
                         best[which] = max(best.get(which, (0.0, 0.0)), run())
                 what = f"{proto} echo {size}" if size else f"{proto} null"
-                line = f"{what:15} {way:10}"
+                line = f"{what:15} {way:12}"
                 for which in (*OUR_CLIENTS, "bare", "pyvisa", "shenaniganfs"):
                     line += " {:12.0f} {:5.1f}".format(*best[which]) if which in best else f" {'-':>12} {'-':>5}"
                 print(line, flush=True)
     print(
-        f"together: submit_all, {FLIGHT} in flight; each: as many, each sent by itself (asyncio: {FLIGHT} tasks);"
-        f" single: one after the other.\ncomp.: compiled. C, bare: what can be had at all."
+        "together: half of so many in flight sent by one submit_all; each: each sent by itself (asyncio: 16 tasks);"
+        " single: one after the other.\ncomp.: compiled. C, bare: what can be had at all."
         " PyVISA-py can have but one in flight; ShenanigaNFS has as many."
     )
 
 
 def our_client(
-    python: list[str], place: Path, proto: str, port: int, size: int, calls: int, name: str, way: str
+    python: list[str], place: Path, proto: str, port: int, size: int, calls: int, name: str, flight: tuple[int, int]
 ) -> tuple[float, float]:
     """Calls a second of a client of ours in a process of its own, and microseconds of its CPU for each."""
-    what = [str(place), proto, str(port), str(size), str(calls), name, way]
-    return figures([*python, str(HERE / "ours.py"), *what])
+    return figures([*python, str(HERE / "ours.py"), str(place), name, *_words(proto, port, size, calls, *flight)])
+
+
+def _words(*what: Any) -> list[str]:
+    return [str(word) for word in what]
 
 
 def figures(command: list[str]) -> tuple[float, float]:

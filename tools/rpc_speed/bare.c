@@ -2,7 +2,9 @@
  * reply the xid and the status looked at. What any client with so many calls in flight can reach at most. Prints the
  * calls a second, and the microseconds of processor time that each took.
  *
- *     bare udp|tcp PORT SIZE CALLS together|each|single */
+ *     bare udp|tcp PORT SIZE CALLS FLIGHT GROUP
+ *
+ * FLIGHT calls are under way at once, and GROUP of them, 32 at most, are sent together. */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -12,7 +14,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { CALL = 40, REPLY = 24, MARK = 4, FLIGHT = 16, ROOM = 1 << 16, PROGRAM = 0x20001234 };
+enum { CALL = 40, REPLY = 24, MARK = 4, MOST = 32, ROOM = 1 << 16, PROGRAM = 0x20001234 };
 
 static unsigned char calls[ROOM], replies[ROOM];
 static int sock, tcp;
@@ -38,7 +40,7 @@ static void prepare(uint32_t size)
     size_t mark = tcp ? MARK : 0, argument = size ? 4 + size : 0;
     call_size = mark + CALL + argument;
     reply_size = mark + REPLY + argument;
-    for (unsigned char *at = calls; at < calls + FLIGHT * call_size; at += call_size) {
+    for (unsigned char *at = calls; at < calls + MOST * call_size; at += call_size) {
         if (tcp)
             word(at, 0x80000000 | (CALL + argument));
         word(at + mark + 8, 2);
@@ -91,14 +93,14 @@ static double seconds(clockid_t clock)
 
 int main(int count, char **words)
 {
-    if (count != 6)
+    if (count != 7 || atoi(words[6]) < 1 || atoi(words[6]) > MOST)
         return 2;
     tcp = !strcmp(words[1], "tcp");
     struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons(atoi(words[2]))};
     peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    uint32_t total = atoi(words[4]);
-    int one = 1;
-    unsigned group = strcmp(words[5], "together") ? 1 : FLIGHT / 2, flight = strcmp(words[5], "single") ? FLIGHT : 1;
+    const unsigned flight = atoi(words[5]), group = atoi(words[6]);
+    const uint32_t total = atoi(words[4]) / group * group;
+    const int one = 1;
     sock = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
     if (connect(sock, (struct sockaddr *)&peer, sizeof peer))
         return 1;
