@@ -8,7 +8,6 @@ may leave, the wait for the disk included. That is what its caller waits for.
 """
 
 import time
-from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
@@ -133,9 +132,9 @@ class Recorder:
         """One more call that was answered from memory."""
         self._words[row + _REPLAYS] += 1
 
-    def turn(self, rows: Iterable[int], began: float) -> None:
-        """Calls of `rows` have been answered in the turn that began at `began` (of `time.perf_counter`)."""
-        bucket = min(int((time.perf_counter() - began) * 1e6).bit_length(), BUCKETS - 1) + _FIRST_BUCKET
+    def turn(self, rows: list[int], began: float) -> None:
+        """Calls of `rows` have been answered in the turn that began at `began` (of `time.monotonic`)."""
+        bucket = min(int((time.monotonic() - began) * 1e6).bit_length(), BUCKETS - 1) + _FIRST_BUCKET
         words = self._words
-        for row in rows:
-            words[row + bucket] += 1
+        for row in set(rows):  # of few procedures: to read and write a counter makes objects
+            words[row + bucket] += rows.count(row)

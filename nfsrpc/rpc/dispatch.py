@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from struct import error
 from typing import TYPE_CHECKING, Any, Final
 
 from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
@@ -28,13 +29,13 @@ from .history import Full, History, Kept, Lost, UnderWay
 from .later import Later, Postponed
 from .logs import log_refusal
 from .message import (
+    XID_AND_LENGTH,
     CallHeader,
     Refusal,
     Rejected,
     accepted,
     auth_error,
     decode_call,
-    plain_head,
     program_mismatch,
     success,
 )
@@ -110,8 +111,8 @@ class Dispatcher:
         Calls that share a unit of work run in it, in their order of arrival.
         """
         replies: list[Reply] = [None] * len(batch)
-        began = time.perf_counter()
-        self._deadline = time.monotonic() + self._limits.call_seconds
+        began = time.monotonic()
+        self._deadline = began + self._limits.call_seconds
         rows: list[int] = []
         units: dict[Work, list[tuple[int, Call]]] = {}
         for place, (message, peer) in enumerate(batch):
@@ -145,12 +146,17 @@ class Dispatcher:
 
         A header that differs from an earlier one in its xid alone need not be looked at again.
         """
-        xid, head = plain_head(message)
+        try:
+            xid, length = XID_AND_LENGTH.unpack_from(message)
+        except error:
+            return self._accept_new(message, peer, b"")
+        body = (length + 43) & ~3  # behind an empty verifier: 40 bytes, and a multiple of four for the credential
+        head = message[4:body]
         known = self._heads.get(head)
         if known is None:
             return self._accept_new(message, peer, head)
         target, accept = known
-        return Call(peer, accept, accept.principal, xid, target, message, 4 + len(head), self._deadline)
+        return Call(peer, accept, accept.principal, xid, target, message, body, self._deadline)
 
     def _accept_new(self, message: bytes, peer: Peer, head: bytes) -> Call:
         header = decode_call(message)
@@ -235,23 +241,23 @@ class Dispatcher:
         result = results.get(key)
         if result is not None:
             self._recorder.replayed(call.target.row)
-            return _succeeded(call, [result])
+            return _succeeded(call, Encoded(result))
         try:
             args = self._arguments(call)
             with work.step():
-                parts = self._result(call, call.target.handler(*args, call))
+                result = _result(call, call.target.handler(*args, call))
         except OSError as failure:
             if call.target.binding.failure is None:
                 return self._failed(call, failure)
             try:
-                parts = self._result(call, call.target.binding.failure(call.target.procedure, failure))
+                result = _result(call, call.target.binding.failure(call.target.procedure, failure))
             except Drop:
                 return None
         except Exception as error:
             return self._fail(call, error)
-        result = results[key] = b"".join(parts)
+        results[key] = result
         work.remember(key, call.peer.host.encode(), result)
-        return _succeeded(call, [result])
+        return _succeeded(call, Encoded(result))
 
     def _answer_claimed(self, history: History, call: Call) -> Reply:
         """The reply of a call that must not run twice and has no store: the entry comes first, then the handler."""
@@ -277,14 +283,14 @@ class Dispatcher:
     def _kept(self, call: Call, kept: Kept) -> list[bytes]:
         """The reply of a call that has run, now or before."""
         if kept.stat == accept_stat.SUCCESS:
-            return _succeeded(call, [kept.result])
+            return _succeeded(call, Encoded(kept.result))
         self._recorder.failed(call.target.row)
         return [accepted(call.xid, accept_stat(kept.stat), call.accept.verifier)]
 
     def _run_claimed(self, history: History, key: bytes, args: tuple[Any, ...], call: Call) -> Kept:
         """Run a claimed call. A handler that raises a typed error did nothing; of any other, who knows."""
         try:
-            kept = Kept(accept_stat.SUCCESS, b"".join(self._result(call, call.target.handler(*args, call))))
+            kept = Kept(accept_stat.SUCCESS, _result(call, call.target.handler(*args, call)))
         except (Drop, RpcError, Rejected):
             history.release(key)
             raise
@@ -296,8 +302,7 @@ class Dispatcher:
 
     def _answer(self, call: Call) -> Reply:
         try:
-            args = self._arguments(call)
-            return _succeeded(call, self._result(call, call.target.handler(*args, call)))
+            return _succeeded(call, call.target.handler(*self._arguments(call), call))
         except Postponed as postponed:
             return postponed.later
         except OSError as failure:
@@ -306,6 +311,7 @@ class Dispatcher:
             return self._fail(call, error)
 
     def _arguments(self, call: Call) -> tuple[Any, ...]:
+        args: tuple[Any, ...]
         try:
             args, end = call.target.decode(call.message, call.body, self._limits)
         except XdrError as error:
@@ -313,14 +319,7 @@ class Dispatcher:
             raise GarbageArguments from None
         if end != len(call.message) and not self._limits.accept_trailing_bytes:
             raise GarbageArguments
-        return tuple(args)
-
-    def _result(self, call: Call, value: Any) -> list[bytes]:
-        if type(value) is Encoded:
-            return list(value.parts)
-        parts: list[bytes] = []
-        call.target.encode(value, parts)
-        return parts
+        return args
 
     def _fail(self, call: Call, error: Exception) -> list[bytes] | None:
         """The reply of a call that is not answered with SUCCESS, counted."""
@@ -332,7 +331,7 @@ class Dispatcher:
         if make is None:
             return self._fail(call, failure)
         try:
-            return _succeeded(call, self._result(call, make(call.target.procedure, failure)))
+            return _succeeded(call, make(call.target.procedure, failure))
         except Drop:
             return None
 
@@ -346,9 +345,7 @@ def postponed(call: Call, result: "Future[Any]") -> Postponed:
 
     def give(done: "Future[Any]") -> None:
         try:
-            parts: list[bytes] = []
-            call.target.encode(done.result(), parts)
-            reply: list[bytes] | None = _succeeded(call, parts)
+            reply: list[bytes] | None = _succeeded(call, done.result())
         except Exception as error:
             reply = _error_reply(call, error)
         later.give(reply)
@@ -369,12 +366,26 @@ def _log_failure(call: Call, error: Exception) -> None:
     _log.error("xid %#010x: %s of %s failed", call.xid, *_named(call), exc_info=error, extra=call.fields)
 
 
-def _succeeded(call: Call, result: list[bytes]) -> list[bytes]:
+def _succeeded(call: Call, value: Any) -> list[bytes]:
+    """The reply that `value` makes, which is what a handler returns."""
     accept = call.accept
+    parts = [success(call.xid, accept.verifier)]
     if accept.seal is not None:
-        result = [accept.seal.wrap(b"".join(result))]
-    result.insert(0, success(call.xid, accept.verifier))
-    return result
+        parts.append(accept.seal.wrap(_result(call, value)))
+    elif type(value) is Encoded:
+        parts += value.parts
+    else:
+        call.target.encode(value, parts)
+    return parts
+
+
+def _result(call: Call, value: Any) -> bytes:
+    """What a handler returns, encoded, in one piece."""
+    if type(value) is Encoded:
+        return b"".join(value.parts)
+    parts: list[bytes] = []
+    call.target.encode(value, parts)
+    return b"".join(parts)
 
 
 _RAISED: Final[Mapping[type[Exception], accept_stat]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from nfsrpc.protocols.rpc_msg import accept_stat
 
-from .dispatch import _FAILED, Call, Dispatcher, Drop, _log_failure, _log_full, _succeeded, replay_key
+from .dispatch import _FAILED, Call, Dispatcher, Drop, _log_failure, _log_full, _result, _succeeded, replay_key
 from .errors import RpcError
 from .history import Full, History, Kept, Lost, UnderWay
 from .later import Later, Postponed
@@ -20,8 +20,8 @@ class AsyncDispatcher(Dispatcher):
 
     async def answer(self, message: bytes, peer: Peer) -> list[bytes] | None:
         """The reply of one call; None where it gets none. A handler that outlives the call's deadline is cancelled."""
-        self._deadline = time.monotonic() + self._limits.call_seconds
-        began, row = time.perf_counter(), self._recorder.refused
+        began, row = time.monotonic(), self._recorder.refused
+        self._deadline = began + self._limits.call_seconds
         reply: list[bytes] | None = None
         try:
             call = self._accept(message, peer)
@@ -64,7 +64,7 @@ class AsyncDispatcher(Dispatcher):
     async def _run_once(self, history: History, key: bytes, call: Call, args: tuple[Any, ...]) -> Kept:
         """As `Dispatcher._run_claimed`; what is cancelled has perhaps done something, too."""
         try:
-            kept = Kept(accept_stat.SUCCESS, b"".join(await self._run(call, args)))
+            kept = Kept(accept_stat.SUCCESS, _result(call, await self._run(call, args)))
         except (Drop, RpcError, Rejected):
             history.release(key)
             raise
@@ -77,12 +77,12 @@ class AsyncDispatcher(Dispatcher):
         history.settle(key, kept)
         return kept
 
-    async def _run(self, call: Call, args: tuple[Any, ...]) -> list[bytes]:
+    async def _run(self, call: Call, args: tuple[Any, ...]) -> Any:
         value = call.target.handler(*args, call)
         if inspect.isawaitable(value):
             async with asyncio.timeout(call.deadline - time.monotonic()):
                 value = await value
-        return self._result(call, value)
+        return value
 
 
 async def _arrival(later: Later) -> list[bytes] | None:

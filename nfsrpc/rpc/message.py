@@ -30,7 +30,8 @@ MAX_AUTH_BYTES: Final = 400
 _WORD: Final = Struct(">I")
 _TWO: Final = Struct(">2I")
 _CALL: Final = Struct(">8I")
-_XID_AND_LENGTH: Final = Struct(">I24xI")
+XID_AND_LENGTH: Final = Struct(">I24xI")
+"""Of a call: its xid, and the length of its credential's body."""
 _REPLY: Final = Struct(">3I")
 _CALL_INT: Final = int(msg_type.CALL)
 _REPLY_INT: Final = int(msg_type.REPLY)
@@ -120,18 +121,6 @@ def decode_call(data: bytes) -> CallHeader:
     except (error, ValueError):
         raise Refusal(auth_error(xid, auth_stat.AUTH_BADVERF)) from None
     return CallHeader(xid, program, version, procedure, credential, verifier, at, at + 8 + length + (-length & 3))
-
-
-def plain_head(data: bytes) -> tuple[int, bytes]:
-    """The xid of a call, and what lies between it and the arguments, provided that the verifier is empty.
-
-    Of anything else: any number, and any bytes.
-    """
-    try:
-        xid, length = _XID_AND_LENGTH.unpack_from(data)
-    except error:
-        return 0, b""
-    return xid, data[4 : 40 + length + (-length & 3)] if length <= MAX_AUTH_BYTES else b""
 
 
 def _short_call(data: bytes) -> CallHeader:

@@ -25,11 +25,11 @@ from nfsrpc.transport.ping import ping
 
 BOUNDS = {
     # as it comes, compiled
-    "NULL": (3.0, 1.25),
-    "GETATTR": (7.0, 3.6),
+    "NULL": (2.7, 1.1),
+    "GETATTR": (6.8, 3.6),
     "LOOKUP": (8.5, 4.7),
-    "READ": (8.8, 4.9),
-    "READDIR": (7.5, 4.1),
+    "READ": (8.6, 4.9),
+    "READDIR": (7.2, 4.1),
     "WRITE": (34.6, 24.6),
     "CREATE": (50.3, 33.8),
 }

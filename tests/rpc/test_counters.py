@@ -22,7 +22,7 @@ def clock(monkeypatch):
     class Clock:
         now = 100.0
 
-    monkeypatch.setattr(time, "perf_counter", lambda: Clock.now)
+    monkeypatch.setattr(time, "monotonic", lambda: Clock.now)
     return Clock
 
 

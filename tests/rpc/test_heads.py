@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from nfsrpc.auth import NoneAuthenticator, SysAuthenticator
+from nfsrpc.auth.none import ANONYMOUS
 from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_service
 from nfsrpc.rpc import dispatch
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Peer
@@ -16,7 +17,7 @@ SYS_BODY = struct.pack(">I I4s II I", 1, 4, b"host", 7, 8, 0)
 
 def call(xid: int, procedure: int = 0, flavor: int = 0, body: bytes = b"", verifier: bytes = b"") -> bytes:
     head = struct.pack(">8I", xid, 0, 2, 9999, 2, procedure, flavor, len(body))
-    return head + body + struct.pack(">2I", 0, len(verifier)) + verifier
+    return head + body + bytes(-len(body) % 4) + struct.pack(">2I", 0, len(verifier)) + verifier
 
 
 class Files(FILEREADWRITE_2_service):
@@ -45,6 +46,19 @@ class Watched:
         return Accept(self._inner.accept(header, message, peer).principal, lasting=self._lasting)
 
 
+class Anybody:
+    """Takes any credential, for good."""
+
+    flavor, single_use = 1, False
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+
+    def accept(self, header, message, peer):
+        self.lengths.append(header.body)
+        return Accept(ANONYMOUS, lasting=True)
+
+
 def answers(dispatcher: Dispatcher, *messages: bytes, peer: Peer = PEER) -> list[bytes]:
     return [b"".join(reply) for reply in dispatcher.turn([(message, peer) for message in messages])]
 
@@ -66,6 +80,18 @@ def test_arguments_begin_where_the_known_header_ends():
         arguments = struct.pack(">III4s", 3, 4 * (xid - 1), 4, data)
         answers(dispatcher, call(xid, 1, 1, SYS_BODY) + arguments)
     assert files.written == [(3, 0, b"abcd"), (3, 4, b"wxyz")]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 6, 7, 8, 399, 400])
+def test_a_known_header_has_a_credential_of_any_length(size):
+    files, anybody = Files(), Anybody()
+    dispatcher = Dispatcher([Binding(files)], [anybody])
+    head = call(0, 1, 1, b"c" * size)[4:]
+    for xid in (7, 8):
+        (reply,) = answers(dispatcher, struct.pack(">I", xid) + head + struct.pack(">III4s", 3, xid, 4, b"data"))
+        assert reply == struct.pack(">6I", xid, 1, 0, 0, 0, 0)
+    assert files.written == [(3, 7, b"data"), (3, 8, b"data")]
+    assert anybody.lengths == [4 + len(head)]
 
 
 NEAR = {

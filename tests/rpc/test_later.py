@@ -11,7 +11,7 @@ import pytest
 
 from nfsrpc.auth import NoneAuthenticator
 from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_service
-from nfsrpc.rpc.dispatch import Binding, Dispatcher, Drop, Peer, postponed
+from nfsrpc.rpc.dispatch import Binding, Dispatcher, Drop, Encoded, Peer, postponed
 from nfsrpc.rpc.dispatch_async import AsyncDispatcher
 from nfsrpc.rpc.errors import GarbageArguments
 from nfsrpc.rpc.later import Later, Postponed
@@ -61,6 +61,7 @@ class Slow(FILEREADWRITE_2_service):
 READ = struct.pack(">13I", 7, 0, 2, 9999, 2, 2, 0, 0, 0, 0, 1, 0, 4)
 RESULTS = [
     (lambda result: result.set_result(b"data"), struct.pack(">7I4s", 7, 1, 0, 0, 0, 0, 4, b"data")),
+    (lambda result: result.set_result(Encoded(bytes(4), b"")), struct.pack(">7I", 7, 1, 0, 0, 0, 0, 0)),
     (lambda result: result.set_exception(GarbageArguments()), struct.pack(">6I", 7, 1, 0, 0, 0, 4)),
     (lambda result: result.set_exception(ZeroDivisionError()), struct.pack(">6I", 7, 1, 0, 0, 0, 5)),
     (lambda result: result.set_exception(Drop()), None),

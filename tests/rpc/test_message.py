@@ -13,7 +13,6 @@ from nfsrpc.rpc.message import (
     decode_reply,
     is_call,
     is_plain_success,
-    plain_head,
     reply_xid,
 )
 
@@ -130,11 +129,3 @@ def test_no_plain_success(at):
     words[at] ^= 1
     assert not is_plain_success(w(*words))
     assert not is_plain_success(w(7, 1, 0, 0, 0, 0)[: at * 4])
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 6, 7, 8, 399, 400])
-def test_what_a_call_has_between_its_xid_and_its_arguments(size):
-    head = w(0, 2, 100003, 2, 4, 1, size) + b"c" * size + bytes(-size % 4) + w(0, 0)
-    for arguments in (b"", b"arguments"):
-        assert plain_head(w(7) + head + arguments) == (7, head)
-    assert decode_call(w(7) + head + b"arguments").body == 4 + len(head)
