@@ -5,6 +5,7 @@
  *     load udp|tcp PORT SIZE CONNECTIONS IN_FLIGHT SECONDS */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
@@ -27,7 +28,7 @@ static void need(int true, const char *what)
 {
     if (true)
         return;
-    perror(what);
+    fprintf(stderr, "load: %s%s%s\n", what, errno ? ": " : "", errno ? strerror(errno) : "");
     exit(1);
 }
 
