@@ -213,7 +213,7 @@ def test_the_end_of_a_reading_unit_fails(filled, once, monkeypatch):
 
     for changing in (False, True):
         volume.begin(False)
-        volume.getattr(node)
+        volume.readdir(volume.root, 0, 10)
         with monkeypatch.context() as patch:
             patch.setattr(Database, "run", run)
             with pytest.raises(OSError):
@@ -223,9 +223,13 @@ def test_the_end_of_a_reading_unit_fails(filled, once, monkeypatch):
             assert volume.getattr(node).size == 10000
 
 
-@pytest.mark.parametrize("statement", [schema.COMMIT, schema.BEGIN, schema.VERSION])
+@pytest.mark.parametrize(
+    ("statement", "asked"),
+    [(schema.COMMIT, 1), (schema.BEGIN, 0), (schema.BEGIN, 1), (schema.VERSION, 0), (schema.VERSION, 1)],
+    ids=str,
+)
 @pytest.mark.interpreted
-def test_moving_a_reading_unit_on_fails(filled, once, monkeypatch, statement):
+def test_moving_a_reading_unit_on_fails(filled, once, monkeypatch, statement, asked):
     """A unit that lost its snapshot on the way cannot end well; the next is as any other."""
     volume, node = filled
     once(volume, "setattr", node, Changes(size=20000))
@@ -240,6 +244,8 @@ def test_moving_a_reading_unit_on_fails(filled, once, monkeypatch, statement):
         monkeypatch.setattr(Database, method, refusing)
     refused, statement = statement, ""
     volume.begin(False)
+    for _ in range(asked):
+        volume.readdir(volume.root, 0, 10)
     statement = refused
     with pytest.raises(OSError):
         volume.read(node, 15000, 10)

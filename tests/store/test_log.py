@@ -13,7 +13,7 @@ from nfsrpc.store import Changes
 from nfsrpc.store.volume import Volume, VolumeLock, log, schema
 from nfsrpc.store.volume.database import FILE, Database
 from nfsrpc.store.volume.fsck import check_volume
-from nfsrpc.store.volume.unit import WRITER_FILE
+from nfsrpc.store.volume.writer import WRITER_FILE
 
 pytestmark = pytest.mark.interpreted
 

@@ -1,15 +1,18 @@
 """Several processes on one volume, and who may have it."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
+import sys
 
 import pytest
 
 from nfsrpc.store import Changes
 from nfsrpc.store.volume import NotAVolume, Volume, VolumeInUse, VolumeLock
 from nfsrpc.store.volume.fsck import check_volume
+from nfsrpc.store.volume.writer import WRITER_FILE
 
 REG, DIR = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755
 
@@ -54,6 +57,7 @@ def test_a_unit_is_one_snapshot(pair, once):
     root = first.root
     file = once(first, "create", root, b"f", REG, 0, 0).ufid
     first.begin(False)
+    assert [entry.name for entry in first.readdir(root, 2, 10)[0]] == [b"f"]
     once(second, "rename", root, b"f", root, b"g")
     once(second, "setattr", file, Changes(mode=0o600))
     assert [entry.name for entry in first.readdir(root, 2, 10)[0]] == [b"f"]
@@ -61,6 +65,69 @@ def test_a_unit_is_one_snapshot(pair, once):
     first.commit()
     with first.work(changing=False):
         assert first.lookup(root, b"g").mode == stat.S_IFREG | 0o600
+
+
+def test_a_unit_that_comes_to_need_the_database_goes_on_in_the_newest_snapshot(pair, once):
+    """What one call is answered is of one snapshot: never a name of the old one with the file of the new one."""
+    first, second = pair
+    root = first.root
+    file = once(first, "create", root, b"f", REG, 0, 0).ufid
+    once(second, "lookup", root, b"f")
+    once(first, "lookup", root, b"f")
+    first.begin(False)
+    once(second, "unlink", root, b"f")
+    other = once(second, "create", root, b"other", REG, 0, 0)
+    assert other.inode == file.inode
+    assert first.lookup(root, b"f").ufid == file
+    assert [entry.name for entry in first.readdir(root, 2, 10)[0]] == [b"other"]
+    with pytest.raises(FileNotFoundError):
+        first.lookup(root, b"f")
+    with pytest.raises(OSError) as caught:
+        first.getattr(file)
+    assert caught.value.errno == errno.ESTALE
+    first.commit()
+
+
+def test_a_process_that_was_killed_behind_its_commit_is_noticed(pair, once):
+    """It leaves the count of changes odd, which says nothing: not even that all is as it was when it was odd before."""
+    first, second = pair
+    root = first.root
+    file = once(first, "create", root, b"f", REG, 0, 0).ufid
+    for mode in (0o600, 0o700, 0o755):
+        once(second, "setattr", file, Changes(mode=mode))
+        with open(first.path / WRITER_FILE, "r+b") as writer:
+            count = int.from_bytes(writer.read(8), sys.byteorder)
+            assert count & 1 == 0
+            writer.seek(0)
+            writer.write((count - 1).to_bytes(8, sys.byteorder))
+        with first.work(changing=False):
+            assert first.getattr(file).mode == stat.S_IFREG | mode
+
+
+@pytest.mark.parametrize("counted", [0, 1])
+def test_counting_a_change_fails(pair, once, monkeypatch, counted):
+    """Before the commit nothing happens then; behind it all is done, and whoever cannot tell looks for himself."""
+    first, second = pair
+    file = once(first, "create", first.root, b"old", REG, 0, 0).ufid
+    once(second, "lookup", second.root, b"old")
+    plain, left = os.pwrite, iter(range(counted))
+
+    def pwrite(*arguments):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "full")
+        return plain(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", pwrite)
+        with contextlib.nullcontext() if counted else pytest.raises(OSError, match="full"):
+            once(first, "rename", first.root, b"old", first.root, b"new")
+    name = b"new" if counted else b"old"
+    for volume in pair:
+        with volume.work(changing=False):
+            assert volume.lookup(volume.root, name).ufid == file
+    once(second, "rename", second.root, name, second.root, b"last")
+    with first.work(changing=False), pytest.raises(FileNotFoundError):
+        first.lookup(first.root, name)
 
 
 @pytest.mark.parametrize("change", ["cut", "remove", "replace"])

@@ -16,6 +16,8 @@ _AT_FDCWD = -100
 _UTIME_OMIT = (1 << 30) - 2
 _MAX_HANDLE = 128
 """MAX_HANDLE_SZ of <linux/exportfs.h>."""
+_TRIES = 100
+"""How often the kernel may say that it has no memory before it is believed."""
 _HANDLE_HEAD = struct.Struct("=I")
 _TIMESPECS = struct.Struct("@4l")
 _DIRENT_HEAD = struct.Struct("=QqHB")
@@ -68,10 +70,16 @@ class Handles:
         OSError: ESTALE if there is no such file any more, EPERM without CAP_DAC_READ_SEARCH.
         """
         buffer = _HANDLE_HEAD.pack(len(data) - 4) + data
-        descriptor = _libc.open_by_handle_at(mount, buffer, flags | os.O_CLOEXEC)
-        if descriptor < 0:
-            raise _failure()
-        return int(descriptor)
+        for _ in range(_TRIES):
+            descriptor = _libc.open_by_handle_at(mount, buffer, flags | os.O_CLOEXEC)
+            if descriptor >= 0:
+                return int(descriptor)
+            failure = _failure()
+            # Also said of a file that is gone, while another is being made under its inode number.
+            if failure.errno != errno.ENOMEM:
+                break
+            os.sched_yield()
+        raise failure
 
 
 class DirectoryEntry(NamedTuple):

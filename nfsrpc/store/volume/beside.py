@@ -1,6 +1,5 @@
 """Changing a volume beside the servers that serve it: under the writer lock alone, as one more of their processes."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from typing import NamedTuple
 from .database import Database
 from .log import Log
 from .superblock import SuperblockFile
-from .unit import WRITER_FILE, Unit
+from .unit import Unit
+from .writer import Writer
 
 
 class Beside(NamedTuple):
@@ -45,9 +45,9 @@ def beside_servers(path: str | os.PathLike[str], *, changing: bool) -> Iterator[
 @contextmanager
 def changes_wait(path: str | os.PathLike[str]) -> Iterator[None]:
     """Nobody changes the volume at `path` meanwhile: the changing units of its servers wait. Reading goes on."""
-    descriptor = os.open(Path(path) / WRITER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    writer = Writer(Path(path))
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        writer.take()
         yield
     finally:
-        os.close(descriptor)
+        writer.close()

@@ -2,7 +2,7 @@
 
 import errno
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,10 @@ def as_oserror(error: sqlite3.Error) -> OSError:
     return OSError(_ERRNO.get(code, errno.EIO), f"volume database: {error}")
 
 
+def _nothing() -> None:
+    """Nothing is to be done first."""
+
+
 class Database:
     """One connection, for one process and one thread at a time; transactions are begun and ended by hand."""
 
@@ -49,7 +53,22 @@ class Database:
                 self._connection.execute(pragma).fetchone()
         except sqlite3.Error as error:
             raise as_oserror(error) from error
+        self._execute: Callable[..., sqlite3.Cursor] = self._connection.execute
+        self._first = _nothing
+
+    def before_next(self, act: Callable[[], None]) -> None:
+        """Call `act` before the next statement, once."""
+        self._first = act
+        self._execute = self._execute_second
+
+    def nothing_before(self) -> None:
+        """Let the next statement be as any other."""
         self._execute = self._connection.execute
+
+    def _execute_second(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        self.nothing_before()
+        self._first()
+        return self._connection.execute(statement, values)
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Execute one statement."""

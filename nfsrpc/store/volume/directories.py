@@ -54,12 +54,16 @@ class Directories:
 
     def lookup(self, directory: Ufid, name: bytes) -> Inode:
         """The file under `name`; ENOENT if there is none."""
-        number = self._cache.get((directory[0], name))
         above = self.get(directory)
+        number = self._cache.get((above.inode, name))
+        if number:
+            row = self._inodes.at_hand(number)
+            if row is not None:
+                return row
+        self._unit.fix()
+        number = self.number(self.get(directory), name)
         if not number:
-            number = self.number(above, name)
-            if not number:
-                raise FileNotFoundError(errno.ENOENT, "no such name")
+            raise FileNotFoundError(errno.ENOENT, "no such name")
         row = self._inodes.by_number(number)
         if row is None:
             raise OSError(errno.EIO, "the name leads to no file")
@@ -94,6 +98,7 @@ class Directories:
 
     def names(self, directory: Ufid, cookie: int, limit: int) -> tuple[list[Entry], bool]:
         """At most `limit` entries behind `cookie`, and whether the last of them is the directory's last."""
+        self._unit.fix()
         row = self.get(directory)
         entries = [
             entry

@@ -97,6 +97,7 @@ class Files:
 
     def target(self, node: Ufid) -> bytes:
         """What a symbolic link says; EINVAL for anything else."""
+        self._unit.fix()
         row = self._inodes.get(node)
         if not stat.S_ISLNK(row.mode):
             raise OSError(errno.EINVAL, "not a symbolic link")

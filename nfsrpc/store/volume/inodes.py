@@ -146,6 +146,10 @@ class Inodes:
             raise stale()
         return row
 
+    def at_hand(self, inode: int) -> Inode | None:
+        """The row under a number if it is cached."""
+        return self._cache.get(inode)
+
     def by_number(self, inode: int) -> Inode | None:
         """The row under a number, None if that is free."""
         row = self._cache.get(inode)

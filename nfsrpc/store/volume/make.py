@@ -7,7 +7,7 @@ import stat
 import time
 from pathlib import Path
 
-from . import contents, database, lock, schema, superblock, unit
+from . import contents, database, lock, schema, superblock, writer
 from .accounts import WHOLE
 from .files import DIRECTORY_SIZE
 from .host import sync_path
@@ -74,7 +74,7 @@ def clear_directory(volume: Path, made: bool) -> None:
 
 def _fill(volume: Path, uid: int, gid: int, mode: int) -> None:
     (volume / contents.DIRECTORY).mkdir(mode=0o700)
-    for name in (lock.LOCK_FILE, unit.WRITER_FILE):
+    for name in (lock.LOCK_FILE, writer.WRITER_FILE):
         os.close(os.open(volume / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     generation = secrets.randbelow(1 << 16) + 1
     now = time.time_ns()

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from . import contents, database, invariants, lock, schema, unit
+from . import contents, database, invariants, lock, schema, writer
 from .beside import beside_servers, changes_wait
 from .contents import file_name
 from .errors import VolumeError
@@ -78,7 +78,7 @@ class Snapshot:
                 copy.run(statement)
             copy.run(schema.COMMIT)
             greatest = max(self._superblock.root_generation, *copy.one(invariants.GREATEST_GENERATION))
-        for name in (lock.LOCK_FILE, unit.WRITER_FILE):
+        for name in (lock.LOCK_FILE, writer.WRITER_FILE):
             (self._target / name).touch(mode=0o600)
         descriptor = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -1,29 +1,27 @@
 """Units of work: one transaction, the caches that hold while nobody else commits, and steps inside it.
 
-A reading unit is a read transaction: all it answers, from a cache or not, is
-one snapshot. A changing unit holds the writer lock from `begin` to the end of
-its transaction and of the work on content files that follows it; then the log
-is synced, beside the next writer. Only what cannot be taken back, cutting and
-removing content files, waits for that sync with the lock held.
+A reading unit begins without a transaction where the caches still hold, and
+ends without one if they are all it needs. Once it needs the database it has
+one: all it answers from there on, from a cache or not, is of one snapshot,
+which may be newer than what it answered before. A changing unit holds the
+writer lock from `begin` to the end of its transaction and of the work on
+content files that follows it; then the log is synced, beside the next writer.
+Only what cannot be taken back, cutting and removing content files, waits for
+that sync with the lock held.
 """
 
 import errno
-import fcntl
-import os
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Protocol
 
 from . import schema
 from .database import Database
 from .journal import Journal
 from .log import Durability
-
-WRITER_FILE: Final = "writer"
-_LOOKS: Final = 200
-"""Looks at the writer lock before waiting asleep for it, each 1 to 2 µs, the processor offered to others in between."""
+from .writer import Writer
 
 
 class Outcome(Enum):
@@ -63,12 +61,14 @@ class Unit:
     def __init__(self, volume: Path, database: Database, durability: Durability) -> None:
         self._database = database
         self._durability = durability
-        self._writer = os.open(volume / WRITER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._writer = Writer(volume)
         self._version = -1
+        self._count = -1
         self._parts: tuple[Part, ...] = ()
         self._start: Callable[[], None] = _nothing
         self._final: Callable[[], bool] = _never
         self._open = False
+        self._waiting = False
         self._broken = False
         self._savepoint = False
         self.changing = False
@@ -89,38 +89,51 @@ class Unit:
         if self._open:
             raise RuntimeError("a unit of work is open already")
         self._broken = False
-        if not changing:
+        if changing:
+            self._begin_changing()
+        elif self._holds():
+            self._database.before_next(self.fix)
+            self._waiting = self._open = True
+        else:
             self._begin(schema.BEGIN)
-            return
-        self._take_turn()
+
+    def _holds(self) -> bool:
+        """Whether nobody has committed since the caches were last looked after."""
+        count = self._writer.count()
+        return count >= 0 and count == self._count and not self._database.in_transaction
+
+    def _begin_changing(self) -> None:
+        self._writer.take()
         try:
             self._durability.check()
             self._begin(schema.BEGIN_CHANGING)
         except BaseException:
-            fcntl.flock(self._writer, fcntl.LOCK_UN)
+            self._writer.give_up()
             raise
         self.changing = True
 
-    def _take_turn(self) -> None:
-        """Take the writer lock. Most turns are shorter than it takes to be put to sleep and woken again."""
-        for _ in range(_LOOKS):
-            try:
-                fcntl.flock(self._writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.sched_yield()
-            else:
-                return
-        fcntl.flock(self._writer, fcntl.LOCK_EX)
-
     def _begin(self, statement: str) -> None:
         self._roll_back()
+        # Whoever commits between this and the snapshot is only noticed once too often.
+        count = self._writer.count()
         self._database.run(statement)
         try:
             self._look_around()
         except BaseException:
             self._roll_back()
             raise
+        self._count = count
         self._open = True
+
+    def fix(self) -> None:
+        """Have all answers from here on be of one snapshot: before what needs the database after a cache, or twice."""
+        if self._waiting:
+            self._stop_waiting()
+            self._begin(schema.BEGIN)
+
+    def _stop_waiting(self) -> None:
+        self._waiting = False
+        self._database.nothing_before()
 
     def _roll_back(self) -> None:
         """What SQLite has open still: an error may have ended the transaction, or may have left it as it was."""
@@ -137,9 +150,15 @@ class Unit:
     def refresh(self) -> None:
         """Move a reading unit on to the newest snapshot. After an OSError the unit can only be aborted."""
         self._broken = True
-        self._database.run(schema.COMMIT)
+        self._end_reading()
         self._begin(schema.BEGIN)
         self._broken = False
+
+    def _end_reading(self) -> None:
+        if self._waiting:
+            self._stop_waiting()
+        else:
+            self._database.run(schema.COMMIT)
 
     def commit(self) -> None:
         """Make the unit durable; see `Work.commit`."""
@@ -148,12 +167,13 @@ class Unit:
         try:
             self._check_whole()
             if not self.changing:
-                self._database.run(schema.COMMIT)
+                self._end_reading()
                 self._open = False
                 return
             self._start()
             for part in self._parts:
                 part.flush()
+            self._writer.begin_change()
         except BaseException:
             self.abort()
             raise
@@ -162,6 +182,8 @@ class Unit:
         except BaseException:
             self._undo(Outcome.UNKNOWN)
             raise
+        self._writer.end_change()
+        self._count = self._writer.count()
         if self._final():
             self._end_synced()
         else:
@@ -183,9 +205,11 @@ class Unit:
 
     def _undo(self, outcome: Outcome) -> None:
         try:
+            if self._waiting:
+                self._stop_waiting()
             self._roll_back()
         finally:
-            self._version = -1
+            self._version = self._count = -1
             self._each_forget()
             self._end(outcome)
 
@@ -198,7 +222,7 @@ class Unit:
                     part.settle(outcome)
             finally:
                 self.changing = False
-                fcntl.flock(self._writer, fcntl.LOCK_UN)
+                self._writer.give_up()
         self._open = False
 
     def _each_forget(self) -> None:
@@ -218,7 +242,7 @@ class Unit:
 
     def _check_whole(self) -> None:
         """SQLite may have rolled back by itself after an error; what came then would be a transaction of its own."""
-        if self._broken or not self._database.in_transaction:
+        if self._broken or not (self._waiting or self._database.in_transaction):
             raise OSError(errno.EIO, "the unit of work was undone by an earlier error")
 
     def run(self, statement: str, values: tuple[object, ...] = ()) -> None:
@@ -258,7 +282,7 @@ class Unit:
         """Undo an open unit, and give up the descriptor."""
         self.abort()
         self._durability.close()
-        os.close(self._writer)
+        self._writer.close()
 
 
 class Step:
