@@ -9,6 +9,7 @@ Arguments and results are not protected. The nickname is four opaque bytes.
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from struct import Struct, error
 
 from nfsrpc.protocols.rpc_msg import auth_flavor, auth_stat
@@ -28,7 +29,7 @@ from .base import (
     Rejected,
 )
 from .conversations import Conversation, Conversations, Stamp
-from .idmap import IdMap
+from .idmap import IdMap, Unix
 from .keys import MAX_NETNAME, ConversationKeys, KeysUnavailable, UnknownNetname
 
 FLAVOR = int(auth_flavor.AUTH_DH)
@@ -37,6 +38,8 @@ WINDOW = 60
 MAX_WINDOW = 86400
 """Longest window that a server grants: a message must not be good for ever."""
 
+_USERS = 1024
+"""Principals that are kept."""
 _FULLNAME, _NICKNAME = 0, 1
 _WORD = Struct(">I")
 _TWO = Struct(">2I")
@@ -200,6 +203,7 @@ class DhAuthenticator:
         self._idmap = idmap
         self._conversations = Conversations(clock=clock) if conversations is None else conversations
         self._clock = clock
+        self._user = lru_cache(_USERS)(_user)
 
     def accept(self, header: CallHeader, message: bytes, peer: Peer) -> Accept:
         """The owner of the netname. AUTH_BADCRED, AUTH_REJECTEDCRED, AUTH_BADVERF, AUTH_REJECTEDVERF."""
@@ -215,7 +219,8 @@ class DhAuthenticator:
             nickname = self._conversations.begin(conversation, stamp)
         sec, usec = stamp
         answer = des.ecb_encrypt(conversation.key, _TWO.pack(sec - 1 & 0xFFFF_FFFF, usec)) + nickname
-        return Accept(self._principal(conversation.netname), OpaqueAuth(FLAVOR, answer))
+        netname = conversation.netname
+        return Accept(self._user(netname, self._idmap.netname(netname)), OpaqueAuth(FLAVOR, answer))
 
     def _later(self, conversation: Conversation, proof: bytes) -> Stamp:
         sec, usec = _TWO.unpack(des.ecb_decrypt(conversation.key, proof[:8]))
@@ -244,12 +249,12 @@ class DhAuthenticator:
         if not -window < stamp[0] + stamp[1] / _MICROSECONDS - self._clock() <= window:
             raise Rejected(stat)
 
-    def _principal(self, netname: str) -> Principal:
-        unix = self._idmap.netname(netname)
-        name = f"dh:{netname}"
-        if unix is None:
-            return Principal(FLAVOR, name, security="dh")
-        return Principal(FLAVOR, name, unix.uid, unix.gid, unix.gids, security="dh")
+
+def _user(netname: str, unix: Unix | None) -> Principal:
+    name = f"dh:{netname}"
+    if unix is None:
+        return Principal(FLAVOR, name, security="dh")
+    return Principal(FLAVOR, name, unix.uid, unix.gid, unix.gids, security="dh")
 
 
 def _full_name(body: bytes) -> tuple[str, bytes, bytes]:

@@ -66,13 +66,23 @@ class Export:
         self.number = number
         self.fsid = store.fsid if spec.fsid is None else spec.fsid
         self.groups = tuple(rule.client.text for rule in spec.rules)
-        self.known: dict[tuple[str, Principal], Identity] = {}
+        self._known: dict[tuple[str, int], tuple[Principal, Identity]] = {}
         self._rules = by_specificity(spec.rules)
         self._names = names
         self._matched: dict[str, ExportOptions | None] = {}
         self._complained: set[str] = set()
         self._lock = threading.Lock()
         self._age = 0
+
+    def known(self, peer: Peer, principal: Principal) -> Identity | None:
+        """What `admit` has said before, if it would say it again; None sends to it.
+
+        By the very object: an authenticator has one for each of its users, and his groups need not be compared.
+        """
+        found = self._known.get((peer.host, id(principal)))
+        if found is None or peer.port >= found[1].ports:
+            return None
+        return found[1]
 
     def admit(self, peer: Peer, principal: Principal) -> Identity:
         """Whom a caller acts as.
@@ -93,9 +103,9 @@ class Export:
         with self._lock:
             # Who is known is not asked again how he has come.
             if age == self._age and options.transports is None:
-                if len(self.known) >= _CACHED:
-                    self.known.clear()
-                self.known[peer.host, principal] = who
+                if len(self._known) >= _CACHED:
+                    self._known.clear()
+                self._known[peer.host, id(principal)] = principal, who
         return who
 
     def visit(self, peer: Peer, principal: Principal) -> Identity:
@@ -149,7 +159,7 @@ class Export:
         with self._lock:
             self._age += 1
             self._matched.clear()
-            self.known.clear()
+            self._known.clear()
 
     def handle(self, node: Ufid) -> bytes:
         """The 32-byte handle of `node` as seen through this export."""

@@ -84,21 +84,14 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
     def _reach(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:
         """What a handle names, and whom the caller acts as there; checked for every call, not only at MNT."""
         export, node = self._exports.open(handle.data)
-        peer = call.peer
-        who = export.known.get((peer.host, call.principal))
-        if who is None or peer.port >= who.ports:
-            who = export.admit(peer, call.principal)
+        who = export.known(call.peer, call.principal) or export.admit(call.peer, call.principal)
         return export, node, who
 
     def _reach_to_mount(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid]:
         """The same for what clients ask of an export's root before they know who calls (RFC 2623 §2.3.2)."""
         export, node = self._exports.open(handle.data)
-        if node != export.root:
-            return self._reach(handle, call)[:2]
-        peer = call.peer
-        who = export.known.get((peer.host, call.principal))
-        if who is None or peer.port >= who.ports:
-            export.visit(peer, call.principal)
+        if export.known(call.peer, call.principal) is None:
+            (export.visit if node == export.root else export.admit)(call.peer, call.principal)
         return export, node
 
     def _reach_to_change(self, handle: v2.nfs_fh, call: Call) -> tuple[Export, Ufid, Identity]:

@@ -166,7 +166,7 @@ def test_what_is_remembered_of_callers_is_bounded(make_site):
     for n in range(5000):
         host = f"{10 + n % 2}.0.{n // 256}.{n % 256}"
         assert status(site, uid=n, host=host) == (s.NFSERR_ACCES if n % 2 else s.NFS_OK)
-        assert max(len(export.known), len(export._matched), len(export._complained)) <= 4096
+        assert max(len(export._known), len(export._matched), len(export._complained)) <= 4096
     assert len(export._complained) <= 256
 
 
