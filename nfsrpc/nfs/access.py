@@ -11,7 +11,7 @@ import os
 import stat
 from typing import Final
 
-from nfsrpc.store import Attributes
+from nfsrpc.store import DIRECTORY, KIND, Attributes
 
 from .identity import Identity
 
@@ -28,7 +28,7 @@ def refuse(number: int) -> OSError:
 def allowed(node: Attributes, who: Identity, wanted: int) -> bool:
     """Whether the mode bits of `node` grant all of `wanted` (READ, WRITE, EXECUTE or'ed) to `who`."""
     if who.is_root:
-        return not wanted & EXECUTE or stat.S_ISDIR(node.mode) or bool(node.mode & 0o111)
+        return not wanted & EXECUTE or node.mode & KIND == DIRECTORY or bool(node.mode & 0o111)
     if who.uid == node.uid:
         granted = node.mode >> 6
     elif who.in_group(node.gid):

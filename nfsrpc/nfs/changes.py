@@ -4,7 +4,7 @@ import errno
 import stat
 from typing import Final
 
-from nfsrpc.store import Attributes, Changes
+from nfsrpc.store import DIRECTORY, KIND, REGULAR, Attributes, Changes
 
 from .access import WRITE, demand, demand_write, refuse
 from .identity import Identity
@@ -28,9 +28,9 @@ def permitted(node: Attributes, who: Identity, wanted: Changes, now: int) -> Cha
 
 
 def _demand_sizable(node: Attributes) -> None:
-    if stat.S_ISDIR(node.mode):
+    if node.mode & KIND == DIRECTORY:
         raise refuse(errno.EISDIR)
-    if not stat.S_ISREG(node.mode):
+    if node.mode & KIND != REGULAR:
         raise refuse(errno.EINVAL)
 
 
@@ -64,7 +64,7 @@ def _mode_after(node: Attributes, who: Identity, changes: Changes) -> int | None
     """The mode to set, if any: what was asked for, or the old one less the set-id bits that a chown or write ends."""
     if changes.mode is not None:
         group = node.gid if changes.gid is None else changes.gid
-        if not who.is_root and not who.in_group(group) and not stat.S_ISDIR(node.mode):
+        if not who.is_root and not who.in_group(group) and node.mode & KIND != DIRECTORY:
             return changes.mode & ~stat.S_ISGID
         return changes.mode
     chown = changes.uid is not None or changes.gid is not None
@@ -75,7 +75,7 @@ def _mode_after(node: Attributes, who: Identity, changes: Changes) -> int | None
 
 def mode_without_set_ids(node: Attributes) -> int | None:
     """The mode of a file after its content or owner changed; None if no bit has to go."""
-    if not stat.S_ISREG(node.mode):
+    if node.mode & KIND != REGULAR:
         return None
     lost = node.mode & stat.S_ISUID
     if node.mode & stat.S_IXGRP:

@@ -2,12 +2,11 @@
 
 import errno
 import logging
-import stat
 
 from nfsrpc.protocols import mount as mnt
 from nfsrpc.rpc.allowance import LISTS, Allowance
 from nfsrpc.rpc.dispatch import Binding, Call
-from nfsrpc.store import Attributes, Ufid
+from nfsrpc.store import DIRECTORY, KIND, Attributes, Ufid
 
 from .access import EXECUTE, demand, refuse
 from .clients import EVERYBODY
@@ -111,7 +110,7 @@ def _walk(export: Export, names: list[bytes], who: Identity) -> Attributes:
     for name in names:
         demand(node, who, EXECUTE)
         node = export.store.lookup(Ufid(node.inode, node.generation), name)
-        if not stat.S_ISDIR(node.mode):
+        if node.mode & KIND != DIRECTORY:
             raise refuse(errno.ENOTDIR)
     return node
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.rpc.dispatch import Binding, Call, Drop, Encoded
 from nfsrpc.rpc.work import Work
-from nfsrpc.store import Attributes, Changes, Store, Ufid
+from nfsrpc.store import DIRECTORY, KIND, REGULAR, Attributes, Changes, Store, Ufid
 from nfsrpc.xdr import Procedure
 
 from .access import EXECUTE, READ, WRITE, demand, demand_read, demand_removal, demand_write, refuse
@@ -173,7 +173,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         mode, rdev = _wanted_file(arg.attributes)
         if stat.S_IFMT(mode) in (stat.S_IFCHR, stat.S_IFBLK) and not who.is_root:
             raise refuse(errno.EPERM)
-        size = arg.attributes.size if stat.S_ISREG(mode) else UNSET
+        size = arg.attributes.size if mode & KIND == REGULAR else UNSET
         return self._diropres(export, self._make(store, node, directory, name, mode, who, arg.attributes, size, rdev))
 
     def _create_existing(self, store: Store, found: Attributes, who: Identity, wanted: v2.sattr) -> Attributes:
@@ -207,9 +207,9 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         gid = asked.gid if who.is_root and asked.gid is not None else who.gid
         if directory.mode & stat.S_ISGID:
             gid = directory.gid
-            if stat.S_ISDIR(mode):
+            if mode & KIND == DIRECTORY:
                 mode |= stat.S_ISGID
-        if not (stat.S_ISDIR(mode) or who.is_root or who.in_group(gid)):
+        if not (mode & KIND == DIRECTORY or who.is_root or who.in_group(gid)):
             mode &= ~stat.S_ISGID
         made = store.create(node, name, mode, uid, gid, rdev)
         if size in (0, UNSET) and asked.atime is None and asked.mtime is None:
@@ -238,7 +238,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
             demand(directory, who, WRITE | EXECUTE)
         else:
             demand_removal(directory, replaced, who)
-        if stat.S_ISDIR(moved.mode) and old_directory != new_directory:
+        if moved.mode & KIND == DIRECTORY and old_directory != new_directory:
             demand(moved, who, WRITE)
         store.rename(old_directory, old, new_directory, new)
         return v2.nfsstat.NFS_OK
@@ -321,7 +321,7 @@ def _ufid(node: Attributes) -> Ufid:
 
 def _directory(store: Store, node: Ufid) -> Attributes:
     found = store.getattr(node)
-    if not stat.S_ISDIR(found.mode):
+    if found.mode & KIND != DIRECTORY:
         raise refuse(errno.ENOTDIR)
     if not found.nlink:
         raise stale()
@@ -337,9 +337,9 @@ def _existing(store: Store, directory: Ufid, name: bytes) -> Attributes | None:
 
 def _demand_content(node: Attributes) -> None:
     """OSError unless `node` is a regular file (EINVAL for a symlink is what U-Boot follows it by)."""
-    if stat.S_ISDIR(node.mode):
+    if node.mode & KIND == DIRECTORY:
         raise refuse(errno.EISDIR)
-    if not stat.S_ISREG(node.mode):
+    if node.mode & KIND != REGULAR:
         raise refuse(errno.EINVAL)
 
 

@@ -146,6 +146,8 @@ class Dispatcher:
 
         A header that differs from an earlier one in its xid alone need not be looked at again.
         """
+        xid: int
+        length: int
         try:
             xid, length = XID_AND_LENGTH.unpack_from(message)
         except error:

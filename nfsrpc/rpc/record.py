@@ -1,5 +1,6 @@
 """Record marking over a byte stream (RFC 5531 §11), as a state machine without a socket."""
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -9,6 +10,7 @@ from .errors import RecordError
 
 _MARK: Final = Struct(">I")
 _LAST: Final = 0x8000_0000
+_SIZE: Final = 0x7FFF_FFFF
 
 
 class RecordReader:
@@ -66,8 +68,8 @@ class RecordReader:
             stream += data[:at]
             if len(stream) < 4:
                 return len(data)
-        (mark,) = _MARK.unpack_from(stream)
-        size: int = mark & ~_LAST
+        mark: int = _MARK.unpack_from(stream)[0]
+        size: int = mark & _SIZE
         self._check(size)
         end = at + 4 + size - len(stream)
         if end > len(data):
@@ -82,8 +84,9 @@ class RecordReader:
         """Take whole fragments out of `data` from `at` on; where the first one begins that is not whole."""
         end, most = len(data), self._limits.message
         while end - at >= 4:
-            (mark,) = _MARK.unpack_from(data, at)
-            size = mark & ~_LAST
+            # Said to be numbers: so they are counted with in C where this is compiled.
+            mark: int = _MARK.unpack_from(data, at)[0]
+            size: int = mark & _SIZE
             if self._fragments or mark == size or size > most:
                 self._check(size)
             next_at = at + 4 + size
@@ -117,10 +120,15 @@ class RecordReader:
 
 def frame(parts: list[bytes]) -> list[bytes]:
     """One record, as one fragment: `parts` with a mark in front. Nothing is copied."""
+    return [_MARK.pack(_LAST | length(parts)), *parts]
+
+
+def length(parts: Sequence[bytes | memoryview]) -> int:
+    """Bytes of all `parts` together."""
     size = 0
     for part in parts:
         size += len(part)
-    return [_MARK.pack(_LAST | size), *parts]
+    return size
 
 
 def framed(messages: list[bytes]) -> list[bytes]:

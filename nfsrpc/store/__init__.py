@@ -2,6 +2,33 @@
 
 from nfsrpc.rpc.work import Work
 
-from .interface import Attributes, Changes, Entry, OldKey, Quota, Space, Store, Ufid
+from .interface import (
+    DIRECTORY,
+    KIND,
+    REGULAR,
+    SYMLINK,
+    Attributes,
+    Changes,
+    Entry,
+    OldKey,
+    Quota,
+    Space,
+    Store,
+    Ufid,
+)
 
-__all__ = ["Attributes", "Changes", "Entry", "OldKey", "Quota", "Space", "Store", "Ufid", "Work"]
+__all__ = [
+    "DIRECTORY",
+    "KIND",
+    "REGULAR",
+    "SYMLINK",
+    "Attributes",
+    "Changes",
+    "Entry",
+    "OldKey",
+    "Quota",
+    "Space",
+    "Store",
+    "Ufid",
+    "Work",
+]

@@ -6,9 +6,15 @@ not the store's either: whoever calls has already asked whether the caller may.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from nfsrpc.rpc.work import Work
+
+KIND: Final = 0o170000
+"""The bits of a mode that say what a file is: S_IFMT. Plain numbers, because to ask `stat` costs more than the rest."""
+REGULAR: Final = 0o100000
+DIRECTORY: Final = 0o040000
+SYMLINK: Final = 0o120000
 
 
 class Ufid(NamedTuple):

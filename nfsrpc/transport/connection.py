@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.rpc.errors import RecordError
+from nfsrpc.rpc.record import length
 from nfsrpc.xdr import Limits
 
 from .stream import TlsFailed, server_stream
@@ -131,7 +132,7 @@ class Connection:
         out = self._out
         if not out:
             return
-        size = sum(map(len, out))
+        size = length(out)
         try:
             sent = self.sock.sendmsg(out[:_PARTS]) if size >= len(out) * _COARSE else self.sock.send(b"".join(out))
         except BlockingIOError:

@@ -110,10 +110,12 @@ class Contents:
 
     def descriptor(self, key: Key) -> int:
         """Descriptor of a content file, open for reading and writing. FileNotFoundError if there is none."""
-        descriptor = self._descriptors.pop(key, None)
+        descriptor = self._descriptors.get(key)
         if descriptor is None:
-            descriptor = self._opened(key, os.O_RDWR)
-        self._descriptors[key] = descriptor
+            descriptor = self._descriptors[key] = self._opened(key, os.O_RDWR)
+        elif len(self._descriptors) > self._limit // 2:
+            # Only where one has to be closed soon does it matter which was wanted last.
+            self._descriptors[key] = self._descriptors.pop(key)
         return descriptor
 
     def _opened(self, key: Key, flags: int) -> int:

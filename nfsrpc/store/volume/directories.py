@@ -5,11 +5,10 @@ rename in place, which two of them could not do in one step.
 """
 
 import errno
-import stat
 from collections.abc import Callable
 from typing import Final
 
-from ..interface import Entry, Ufid
+from ..interface import DIRECTORY, KIND, Entry, Ufid
 from . import schema
 from .database import Database, blob
 from .inodes import Inode, Inodes, make_room, stale
@@ -48,7 +47,7 @@ class Directories:
     def get(self, directory: Ufid) -> Inode:
         """The row of a directory; ENOTDIR if it is something else."""
         row = self._inodes.get(directory)
-        if not stat.S_ISDIR(row.mode):
+        if row.mode & KIND != DIRECTORY:
             raise NotADirectoryError(errno.ENOTDIR, "not a directory")
         return row
 

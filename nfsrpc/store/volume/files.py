@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from typing import Final
 
-from ..interface import Changes, Ufid
+from ..interface import DIRECTORY, KIND, REGULAR, SYMLINK, Changes, Ufid
 from . import schema
 from .accounts import growth
 from .contents import Contents
@@ -91,7 +91,7 @@ class Files:
         """The file goes; its UFID is ESTALE from here on. The host's space is given back once the unit is committed."""
         if row.content:
             self._contents.put_right((row.inode, row.content))
-        if stat.S_ISLNK(row.mode):
+        if row.mode & KIND == SYMLINK:
             self._unit.run(schema.SYMLINK_DELETE, (row.inode,))
         self._inodes.free(row)
 
@@ -99,7 +99,7 @@ class Files:
         """What a symbolic link says; EINVAL for anything else."""
         self._unit.fix()
         row = self._inodes.get(node)
-        if not stat.S_ISLNK(row.mode):
+        if row.mode & KIND != SYMLINK:
             raise OSError(errno.EINVAL, "not a symbolic link")
         found = self._database.one(schema.SYMLINK_GET, (row.inode,))
         if found is None:
@@ -123,7 +123,7 @@ class Files:
 
     def _read_host(self, row: Inode, offset: int, count: int) -> bytes | None:
         """The bytes; None if the host file does not reach as far as the row."""
-        if not stat.S_ISREG(row.mode):
+        if row.mode & KIND != REGULAR:
             raise _not_regular(row)
         if offset < 0 or count < 0:
             raise OSError(errno.EINVAL, "negative offset or count")
@@ -150,7 +150,7 @@ class Files:
         """Write `data` at `offset`; a gap behind the old end reads as zeros. EFBIG beyond the largest size."""
         self._unit.check_changing()
         row = self._inodes.get(node)
-        if not stat.S_ISREG(row.mode):
+        if row.mode & KIND != REGULAR:
             raise _not_regular(row)
         if offset < 0:
             raise OSError(errno.EINVAL, "negative offset")
@@ -230,7 +230,7 @@ class Files:
         return row
 
     def _resize(self, row: Inode, size: int) -> None:
-        if not stat.S_ISREG(row.mode):
+        if row.mode & KIND != REGULAR:
             raise _not_regular(row)
         if size < 0:
             raise OSError(errno.EINVAL, "negative size")
@@ -259,6 +259,6 @@ _FIRST_SIZE: Final = {
 
 
 def _not_regular(row: Inode) -> OSError:
-    if stat.S_ISDIR(row.mode):
+    if row.mode & KIND == DIRECTORY:
         return IsADirectoryError(errno.EISDIR, "is a directory")
     return OSError(errno.EINVAL, "not a regular file")

@@ -2,14 +2,13 @@
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..interface import Attributes, Changes, Entry, OldKey, Quota, Space, Ufid
+from ..interface import DIRECTORY, KIND, Attributes, Changes, Entry, OldKey, Quota, Space, Ufid
 from . import schema
 from .accounts import WHOLE
 from .contents import Contents
@@ -183,7 +182,7 @@ class Volume:
         """See `Store.create`."""
         above = self._free_name(directory, name)
         row = self._files.create(mode, uid, gid, rdev, target, above.inode)
-        if stat.S_ISDIR(row.mode):
+        if row.mode & KIND == DIRECTORY:
             self._directories.add_name(above, name, row.inode, subdirectories=1)
             return row
         row.nlink = 1
@@ -201,7 +200,7 @@ class Volume:
         """See `Store.link`."""
         row = self._inodes.get(node)
         above = self._free_name(directory, name)
-        if stat.S_ISDIR(row.mode):
+        if row.mode & KIND == DIRECTORY:
             raise PermissionError(errno.EPERM, "a directory has one name only")
         if row.nlink >= self._limits.links:
             raise OSError(errno.EMLINK, "too many links")
@@ -213,7 +212,7 @@ class Volume:
         above = self._directories.get(directory)
         self._directories.check_new(name)
         row = self._directories.lookup(directory, name)
-        if stat.S_ISDIR(row.mode):
+        if row.mode & KIND == DIRECTORY:
             raise IsADirectoryError(errno.EISDIR, "is a directory")
         self._directories.un_name(above, name)
         self._relink(row, -1)
@@ -228,7 +227,7 @@ class Volume:
         self._files.delete(row)
 
     def _check_removable(self, directory: Inode) -> None:
-        if not stat.S_ISDIR(directory.mode):
+        if directory.mode & KIND != DIRECTORY:
             raise NotADirectoryError(errno.ENOTDIR, "not a directory")
         if not self._directories.is_empty(directory):
             raise OSError(errno.ENOTEMPTY, "directory not empty")
@@ -250,7 +249,7 @@ class Volume:
         self._directories.check_new(old)
         self._directories.check_new(new)
         row = self._directories.lookup(source, old)
-        moves = stat.S_ISDIR(row.mode)
+        moves = row.mode & KIND == DIRECTORY
         if moves and self._directories.is_within(above_new, row):
             raise OSError(errno.EINVAL, "a directory cannot go into its own subtree")
         number = self._directories.number(above_new, new)
@@ -272,16 +271,16 @@ class Volume:
 
     def _make_way(self, row: Inode, above: Inode, replaced: Inode, target: Ufid, new: bytes) -> None:
         """Take `replaced` from its name `new` in `target`, so that `row`, out of `above`, can have it."""
-        if stat.S_ISDIR(replaced.mode):
+        if replaced.mode & KIND == DIRECTORY:
             if self._directories.is_within(above, replaced):
                 raise OSError(errno.ENOTEMPTY, "directory not empty")
-            if not stat.S_ISDIR(row.mode):
+            if row.mode & KIND != DIRECTORY:
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
             self._check_removable(replaced)
             self._directories.un_name(self._directories.get(target), new, subdirectories=-1)
             self._files.delete(replaced)
             return
-        if stat.S_ISDIR(row.mode):
+        if row.mode & KIND == DIRECTORY:
             raise NotADirectoryError(errno.ENOTDIR, "not a directory")
         self._directories.un_name(self._directories.get(target), new)
         self._relink(replaced, -1)
