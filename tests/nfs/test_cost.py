@@ -26,10 +26,10 @@ from nfsrpc.transport.ping import ping
 BOUNDS = {
     # as it comes, compiled
     "NULL": (2.7, 1.1),
-    "GETATTR": (6.8, 3.6),
-    "LOOKUP": (8.5, 4.7),
-    "READ": (8.6, 4.9),
-    "READDIR": (7.2, 4.1),
+    "GETATTR": (5.7, 2.4),
+    "LOOKUP": (7.7, 3.4),
+    "READ": (8.0, 3.5),
+    "READDIR": (6.6, 3.0),
     "WRITE": (34.6, 24.6),
     "CREATE": (50.3, 33.8),
 }
