@@ -1,6 +1,5 @@
 """Several processes on one volume, and who may have it."""
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -102,32 +101,6 @@ def test_a_process_that_was_killed_behind_its_commit_is_noticed(pair, once):
             writer.write((count - 1).to_bytes(8, sys.byteorder))
         with first.work(changing=False):
             assert first.getattr(file).mode == stat.S_IFREG | mode
-
-
-@pytest.mark.parametrize("counted", [0, 1])
-def test_counting_a_change_fails(pair, once, monkeypatch, counted):
-    """Before the commit nothing happens then; behind it all is done, and whoever cannot tell looks for himself."""
-    first, second = pair
-    file = once(first, "create", first.root, b"old", REG, 0, 0).ufid
-    once(second, "lookup", second.root, b"old")
-    plain, left = os.pwrite, iter(range(counted))
-
-    def pwrite(*arguments):
-        if next(left, None) is None:
-            raise OSError(errno.ENOSPC, "full")
-        return plain(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", pwrite)
-        with contextlib.nullcontext() if counted else pytest.raises(OSError, match="full"):
-            once(first, "rename", first.root, b"old", first.root, b"new")
-    name = b"new" if counted else b"old"
-    for volume in pair:
-        with volume.work(changing=False):
-            assert volume.lookup(volume.root, name).ufid == file
-    once(second, "rename", second.root, name, second.root, b"last")
-    with first.work(changing=False), pytest.raises(FileNotFoundError):
-        first.lookup(first.root, name)
 
 
 @pytest.mark.parametrize("change", ["cut", "remove", "replace"])

@@ -3,13 +3,12 @@
 import fcntl
 import mmap
 import os
-import struct
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 WRITER_FILE: Final = "writer"
-_COUNT: Final = struct.Struct("=Q")
+_SIZE: Final = 8
+"""Bytes of the count, a number in the machine's byte order."""
 _LOOKS: Final = 200
 """Looks at the lock before waiting asleep for it, each 1 to 2 µs, the processor offered to others in between."""
 
@@ -19,16 +18,17 @@ class Writer:
 
     The count is odd from before a commit until after it. So it differs from
     what it was as soon as anybody has been told of a change; and a process that
-    is killed on the way leaves it odd, which tells nobody anything.
+    is killed on the way leaves it odd, which tells nobody anything. It is written
+    in memory: a system call would bring the file's time into the journal of the
+    host's file system, and so into syncs.
     """
 
     def __init__(self, volume: Path) -> None:
         self._descriptor = os.open(volume / WRITER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(self._descriptor).st_size < _COUNT.size:
+            if os.fstat(self._descriptor).st_size < _SIZE:
                 self._make()
-            # It is only read here: writing to a mapping whose file finds no room ends the process.
-            self._mapped = mmap.mmap(self._descriptor, _COUNT.size, access=mmap.ACCESS_READ)
+            self._mapped = mmap.mmap(self._descriptor, _SIZE)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -36,8 +36,8 @@ class Writer:
 
     def _make(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        if os.fstat(self._descriptor).st_size < _COUNT.size:
-            os.pwrite(self._descriptor, bytes(_COUNT.size), 0)
+        if os.fstat(self._descriptor).st_size < _SIZE:
+            os.pwrite(self._descriptor, bytes(_SIZE), 0)
         self.give_up()
 
     def take(self) -> None:
@@ -61,13 +61,12 @@ class Writer:
         return -1 if count & 1 else count
 
     def begin_change(self) -> None:
-        """Holding the lock, before a commit. OSError."""
-        os.pwrite(self._descriptor, _COUNT.pack(self._counts[0] | 1), 0)
+        """Holding the lock, before a commit."""
+        self._counts[0] |= 1
 
     def end_change(self) -> None:
-        """Holding the lock, after it. Where that fails the count tells nothing until the next change."""
-        with suppress(OSError):
-            os.pwrite(self._descriptor, _COUNT.pack((self._counts[0] | 1) + 1), 0)
+        """Holding the lock, after it."""
+        self._counts[0] = (self._counts[0] | 1) + 1
 
     def close(self) -> None:
         """Give up the lock, if it is held, and the descriptors."""
