@@ -124,8 +124,13 @@ class Connection:
         return size
 
     def reply(self, _origin: None, parts: list[bytes]) -> None:
-        """Queue one reply, as one record of one fragment; `flush` sends."""
-        self._out += self._stream.seal(parts)
+        """Queue one reply, as one record of one fragment; `flush` sends. TLS that has failed sends no more."""
+        try:
+            self._out += self._stream.seal(parts)
+        except OSError as error:
+            _log.info("%s: %s", self.peer, error, extra={"peer": str(self.peer)})
+            self._drop_output()
+            self._ended = True
 
     def flush(self) -> None:
         """Send what the peer will take now, in one system call: small parts cost less in one piece."""
