@@ -40,7 +40,7 @@ class Keyserv:
 
     def loop(self) -> Loop:
         """Its loop, for programs that run it themselves."""
-        return Loop([], self._dispatcher.turn, local=[self._socket])
+        return Loop([], self._dispatcher, local=[self._socket])
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""

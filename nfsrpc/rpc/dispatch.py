@@ -1,8 +1,8 @@
 """From a message to its reply: header, identity, procedure, unit of work, and back (RFC 5531 §8, §9).
 
-Knows no socket. `Dispatcher.turn` takes the calls that one turn of a server's
-loop has gathered and returns their replies, after everything they changed is
-durable.
+Knows no socket. `Dispatcher.take` runs the calls that one turn of a server's
+loop has gathered, and holds those that change a store until `Dispatcher.commit`:
+their replies come when all they changed is durable.
 """
 
 import errno
@@ -26,7 +26,7 @@ from .errors import (
     RpcError,
 )
 from .history import Full, History, Kept, Lost, UnderWay
-from .later import Later, Postponed
+from .later import HELD, Held, Later, Postponed
 from .logs import log_refusal
 from .message import (
     XID_AND_LENGTH,
@@ -41,7 +41,7 @@ from .message import (
 )
 from .recent import RecentReplies
 from .security import Accept, Peer, ServerFlavor
-from .service import Binding, Call, Drop, Encoded, Reply, Service, Target, at_most_once, called, replay_key
+from .service import Binding, Call, Drop, Encoded, Reply, Service, Taken, Target, at_most_once, called, replay_key
 from .work import Work
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ __all__ = [
     "Peer",
     "Reply",
     "Service",
+    "Taken",
     "at_most_once",
     "postponed",
     "replay_key",
@@ -88,6 +89,8 @@ class Dispatcher:
         self._recent = RecentReplies()
         self._heads: dict[bytes, tuple[Target, Accept]] = {}
         self._deadline = 0.0
+        self._held: list[tuple[Work, Call, bytes]] = []
+        self._held_since = 0.0
         self._targets: dict[tuple[int, int, int], Target] = {}
         self._versions: dict[int, list[int]] = {}
         for binding in bindings:
@@ -106,11 +109,18 @@ class Dispatcher:
                 )
 
     def turn(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Reply]:
-        """Run the calls of `batch`, return their replies in the same order.
+        """Run the calls of `batch`, return their replies in the same order: `take`, and `commit` behind it."""
+        taken = self.take(batch)
+        committed = iter(self.commit())
+        return [next(committed) if isinstance(reply, Held) else reply for reply in taken]
 
-        Calls that share a unit of work run in it, in their order of arrival.
+    def take(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Taken]:
+        """Run the calls of `batch`, return their replies in the same order; `HELD` for those that `commit` will run.
+
+        They are those that change a store: others need not wait for its disk. Calls that share a unit of work
+        run in it, in their order of arrival.
         """
-        replies: list[Reply] = [None] * len(batch)
+        replies: list[Taken] = [None] * len(batch)
         began = time.monotonic()
         self._deadline = began + self._limits.call_seconds
         rows: list[int] = []
@@ -127,9 +137,15 @@ class Dispatcher:
                 replies[place] = postponed.later
                 continue
             target = call.target
-            rows.append(target.row)
             find = target.binding.work
             work = None if find is None else find(call.message, call.body)
+            if work is not None and target.once:
+                replies[place] = HELD
+                if not self._held:
+                    self._held_since = began
+                self._held.append((work, call, message))
+                continue
+            rows.append(target.row)
             if work is None:
                 history = target.history
                 replies[place] = self._answer(call) if history is None else self._answer_claimed(history, call)
@@ -140,6 +156,25 @@ class Dispatcher:
         self._recent.settle(batch, replies)
         self._recorder.turn(rows, began)
         return replies
+
+    def commit(self) -> list[Reply]:
+        """Run the calls that are held, return their replies in the order in which they were taken.
+
+        Those of one store are one unit of work, and so share a commit.
+        """
+        if not self._held:
+            return []
+        held, self._held = self._held, []
+        replies: list[Taken] = [None] * len(held)
+        units: dict[Work, list[tuple[int, Call]]] = {}
+        for place, (work, call, _) in enumerate(held):
+            units.setdefault(work, []).append((place, call))
+        for work, calls in units.items():
+            self._run_unit(work, calls, replies)
+        self._recent.release()
+        self._recent.settle([(message, call.peer) for _, call, message in held], replies)
+        self._recorder.turn([call.target.row for _, call, _ in held], self._held_since)
+        return [reply for reply in replies if not isinstance(reply, Held)]
 
     def _accept(self, message: bytes, peer: Peer) -> Call:
         """Header and identity of one message; everything that forbids going on raises `Refusal`.
@@ -199,7 +234,7 @@ class Dispatcher:
             return program_mismatch(header.xid, min(versions), max(versions), accept.verifier)
         return accepted(header.xid, accept_stat.PROC_UNAVAIL, accept.verifier)
 
-    def _run_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Reply]) -> None:
+    def _run_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Taken]) -> None:
         """Run `calls` in one unit of `work`. If it cannot be made durable, each has another try by itself.
 
         Of a unit that failed nothing has happened that `recall` does not know, so
@@ -215,7 +250,7 @@ class Dispatcher:
             ((place, call),) = calls
             replies[place] = self._failed(call, failure)
 
-    def _try_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Reply]) -> OSError | None:
+    def _try_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Taken]) -> OSError | None:
         """Run `calls` in one unit; what kept it from becoming durable."""
         try:
             keys = {place: replay_key(call) for place, call in calls if call.target.once}

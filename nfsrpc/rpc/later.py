@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import Final
 
 
 class Later:
@@ -43,3 +44,10 @@ class Postponed(Exception):
     def __init__(self, later: Later) -> None:
         super().__init__("later")
         self.later = later
+
+
+class Held:
+    """Stands in a turn's replies for one that comes with the next commit (`nfsrpc.rpc.dispatch.Dispatcher.commit`)."""
+
+
+HELD: Final = Held()

@@ -9,7 +9,7 @@ the address and port that it went to before.
 from collections.abc import Sequence
 from typing import Final
 
-from .later import Later
+from .later import Held, Later
 from .message import Refusal
 from .security import Peer
 
@@ -26,6 +26,8 @@ class RecentReplies:
         self._size = size
         self._held = 0
         self._under_way = False
+        self._waiting: set[tuple[bytes, Peer]] = set()
+        """Those that are held: a copy that comes meanwhile gets no answer, and does not end them."""
         self._replies: dict[tuple[bytes, Peer], list[bytes]] = {}
         """In the order in which they came; empty while the call is under way."""
 
@@ -37,24 +39,34 @@ class RecentReplies:
             raise Refusal(found[0] if found else None)
         self._under_way = True
 
-    def settle(self, batch: Sequence[tuple[bytes, Peer]], replies: Sequence[list[bytes] | Later | None]) -> None:
-        """The calls of `batch` have ended, however: keep the replies to those that were admitted."""
+    def settle(self, batch: Sequence[tuple[bytes, Peer]], replies: Sequence[list[bytes] | Later | Held | None]) -> None:
+        """The calls of `batch` have ended, however, but for those held: keep the replies to what was admitted."""
         if not self._under_way:
             return
-        self._under_way = False
         for key, reply in zip(batch, replies, strict=True):
             kept = self._replies.get(key)
             if kept is None or kept:
                 continue
-            if type(reply) is list:
+            if isinstance(reply, Held):
+                self._waiting.add(key)
+            elif key in self._waiting:
+                continue
+            elif type(reply) is list:
                 kept.append(b"".join(reply))
                 self._held += len(kept[0]) + len(key[0])
             else:
                 del self._replies[key]
+        self._under_way = bool(self._waiting)
         self._make_room()
+
+    def release(self) -> None:
+        """What was held has been run, and is settled next."""
+        self._waiting.clear()
 
     def _make_room(self) -> None:
         replies = self._replies
         while len(replies) > self._kept or self._held > self._size:
             oldest = next(iter(replies))
+            if not replies[oldest]:  # it is held: there is room when it has been settled
+                return
             self._held -= len(replies.pop(oldest)[0]) + len(oldest[0])

@@ -9,7 +9,7 @@ from zlib import crc32
 from nfsrpc.xdr import Procedure
 
 from .history import History
-from .later import Later
+from .later import Held, Later
 from .logs import call_fields
 from .security import Accept, Peer
 from .work import Work
@@ -23,6 +23,8 @@ _DIGESTED: Final = 256
 
 Reply = list[bytes] | Later | None
 """The parts of a reply message, now or later, or None where the call gets no answer."""
+Taken = Reply | Held
+"""The same of a call that may have to wait for a commit."""
 
 
 class Service(Protocol):

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from nfsrpc.rpc.dispatch import Peer, Reply
-from nfsrpc.rpc.later import Later
+from nfsrpc.rpc.dispatch import Peer, Reply, Taken
+from nfsrpc.rpc.later import Held, Later
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import numeric_host
@@ -43,11 +43,25 @@ _ACCEPTS: Final = 64
 _UCRED: Final = Struct("=iII")
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-Turn = Callable[[Sequence[tuple[bytes, Peer]]], list[Reply]]
+_PATIENCE: Final = 0.01
+"""Seconds that calls which change something wait for others to share their commit, at most."""
+
+
+class Answering(Protocol):
+    """What a loop wants of `nfsrpc.rpc.dispatch.Dispatcher`."""
+
+    def take(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Taken]:
+        """The replies to the calls of a turn, `Held` for those that wait for `commit`."""
+
+    def commit(self) -> list[Reply]:
+        """The replies to those that have waited."""
 
 
 class Loop:
-    """Serves endpoints until `stop`; `turn` is `Dispatcher.turn` or anything of its shape.
+    """Serves endpoints until `stop`.
+
+    Calls that change something wait until no others come at once, or for as long as the last commit took: what is
+    asked meanwhile is answered, and what is to be changed shares the commit.
 
     `local` are listening UNIX sockets to serve as well. `tls` is asked at each new connection with what it may
     be protected. The loop owns the connections it accepts, not the endpoints' sockets.
@@ -56,13 +70,13 @@ class Loop:
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
-        turn: Turn,
+        answering: Answering,
         limits: Limits = DEFAULT_LIMITS,
         local: Sequence[socket.socket] = (),
         tls: "Callable[[], ssl.SSLContext | None]" = lambda: None,
     ) -> None:
         self._tls = tls
-        self._turn = turn
+        self._answering = answering
         self._limits = limits
         self._room, self._share = limits.turn_calls, limits.turn_calls_per_peer
         self._readiness = Readiness()
@@ -81,6 +95,9 @@ class Loop:
         self._calls: list[tuple[bytes, Peer]] = []
         self._belated: deque[tuple[Any, Any, list[bytes] | None]] = deque()
         self._origins: list[tuple[Any, Any]] = []
+        self._held: list[tuple[Any, Any]] = []
+        self._owing: set[Connection] = set()
+        self._commit_seconds = 0.0
         self._readiness.register(self._wake_in, READ, self._woken)
         for endpoint in endpoints:
             source = datagrams(endpoint.udp, endpoint.wildcard)
@@ -105,7 +122,11 @@ class Loop:
 
     def attend(self, readable: Any, act: Callable[[], None]) -> None:
         """Call `act` between turns whenever `readable`, which has a descriptor, is readable."""
-        self._readiness.register(readable, READ, lambda _: act())
+        self._readiness.register(readable, READ, partial(self._let, act))
+
+    def _let(self, act: Callable[[], None], _mask: int) -> None:
+        self._commit()
+        act()
 
     def disregard(self, readable: Any) -> None:
         """End `attend`."""
@@ -115,9 +136,9 @@ class Loop:
         """Stop when `descriptor` becomes readable: the end of a pipe whose other end a supervisor holds."""
         self.attend(descriptor, self.stop)
 
-    def replace(self, turn: Turn) -> None:
-        """From the next turn on, `turn` answers."""
-        self._turn = turn
+    def replace(self, answering: Answering) -> None:
+        """From the next turn on, `answering` answers."""
+        self._answering = answering
 
     @property
     def connections(self) -> int:
@@ -146,18 +167,46 @@ class Loop:
             self._wake_out.close()
 
     def _step(self, timeout: float) -> None:
-        """Wait for readiness, gather one turn, run it, answer it.
-
-        Connections that were answered together ask again together: a second look, without waiting,
-        brings the later ones into the same turn, and so under the same commit.
-        """
+        """Wait for readiness, gather one turn, run it, answer it; commit what it changes."""
         self._look(timeout)
-        if self._ready and len(self._connections) > 1:
-            self._look(0)
         self._run_turn()
+        if self._held:
+            self._gather()
+            self._commit()
 
-    def _look(self, timeout: float) -> None:
-        """Wait for readiness, and deal with it."""
+    def _gather(self) -> None:
+        """Run turns as long as calls come without a wait."""
+        until = time.monotonic() + min(self._commit_seconds, _PATIENCE)
+        while self._look(0) or self._ready:
+            self._run_turn()
+            if not self._held or len(self._held) >= self._room or time.monotonic() >= until:
+                return
+
+    def _commit(self) -> None:
+        """Make durable what calls have changed, and send their replies."""
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        began = time.monotonic()
+        replies = self._answering.commit()
+        self._commit_seconds = time.monotonic() - began
+        for (sink, origin), reply in zip(held, replies, strict=True):
+            self._reply(sink, origin, reply)
+        self._flush_datagrams()
+        owing, self._owing = self._owing, set()
+        for connection in owing:
+            if connection in self._connections:
+                connection.flush()
+                self._settle(connection)
+
+    def _reply(self, sink: Any, origin: Any, reply: Reply) -> None:
+        if type(reply) is Later:
+            reply.then(partial(self._promise_kept, sink, origin))
+        elif reply is not None:
+            sink.reply(origin, reply)
+
+    def _look(self, timeout: float) -> int:
+        """Wait for readiness, and deal with it; of how many there was any."""
         ready = self._readiness.wait(timeout)
         now = time.monotonic()
         for who, mask in ready:
@@ -165,17 +214,20 @@ class Loop:
                 self._stir(who, mask, now)
             else:
                 who(mask)
+        return len(ready)
 
     def _run_turn(self) -> None:
         self._gather_records()
         calls, origins = self._calls, self._origins
         if calls:
             self._calls, self._origins = [], []
-            for (sink, origin), reply in zip(origins, self._turn(calls), strict=True):
-                if type(reply) is Later:
-                    reply.then(partial(self._promise_kept, sink, origin))
-                elif reply is not None:
-                    sink.reply(origin, reply)
+            for (sink, origin), reply in zip(origins, self._answering.take(calls), strict=True):
+                if isinstance(reply, Held):
+                    self._held.append((sink, origin))
+                    if type(sink) is Connection:
+                        self._owing.add(sink)
+                else:
+                    self._reply(sink, origin, reply)
             self._flush_datagrams()
         for connection in list(self._ready):
             connection.flush()
@@ -217,7 +269,7 @@ class Loop:
         """After a turn: close what is finished, and wait for what each connection needs next."""
         if not connection.calls and connection in self._ready:
             del self._ready[connection]
-        if connection.finished:
+        if connection.finished and connection not in self._owing:
             self._close(connection)
             return
         wanted = (READ if connection.wants_read else 0) | (WRITE if connection.wants_write else 0)
@@ -327,6 +379,7 @@ class Loop:
             self._step(0)
         while self._ready and time.monotonic() < deadline:
             self._run_turn()
+            self._commit()
         waiting = [connection for connection in self._connections if connection.wants_write]
         while waiting and time.monotonic() < deadline:
             time.sleep(_DRAIN / 500)

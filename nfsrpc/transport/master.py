@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nfsrpc.rpc.errors import RpcError
 
 from .inheritance import Inheritance, notify
-from .loop import Loop, Turn
+from .loop import Answering, Loop
 from .signals import Signals
 
 if TYPE_CHECKING:
@@ -39,20 +39,20 @@ class WorkersFailed(Exception):
 class Plan(NamedTuple):
     """What `run` runs.
 
-    make_turn
+    make_answering
         What answers calls in worker number `n` (from 0); called in that worker's own process.
     make_loop
-        The loop of worker number `n` around such a turn.
+        The loop of worker number `n` around that.
     reload
-        Reads the configuration again, before turns are made anew; OSError, ValueError or RpcError: it
+        Reads the configuration again, before what answers is made anew; OSError, ValueError or RpcError: it
         stays as it was.
     state
         What SIGUSR1 says besides the processes.
     """
 
     workers: int
-    make_turn: Callable[[int], Turn]
-    make_loop: Callable[[int, Turn], Loop]
+    make_answering: Callable[[int], Answering]
+    make_loop: Callable[[int, Answering], Loop]
     inheritance: Inheritance
     reload: Callable[[], None] = lambda: None
     state: Callable[[], str] = lambda: ""

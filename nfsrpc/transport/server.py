@@ -13,7 +13,7 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .endpoints import Endpoint, activated, bind
 from .inheritance import Inheritance
-from .loop import Loop, Turn
+from .loop import Answering, Loop
 from .master import Attendant, Plan
 from .workers import run
 
@@ -90,21 +90,21 @@ class Server:
         """The numeric host and the port of each address, in their order."""
         return [endpoints[0].udp.getsockname()[:2] for endpoints in self._endpoints]
 
-    def _turn(self, worker: int) -> Turn:
+    def _answering(self, worker: int) -> Answering:
         recorder = self.counters.recorder(worker)
-        return Dispatcher(self._make_bindings(), self.flavors, self._limits, recorder).turn
+        return Dispatcher(self._make_bindings(), self.flavors, self._limits, recorder)
 
-    def _loop(self, worker: int, turn: Turn) -> Loop:
+    def _loop(self, worker: int, answering: Answering) -> Loop:
         return Loop(
             [mine for endpoints in self._endpoints for mine in _share(endpoints, worker, self._workers)],
-            turn,
+            answering,
             self._limits,
             tls=lambda: self.tls,
         )
 
     def loop(self, worker: int = 0) -> Loop:
         """The loop of one worker, for programs that run it themselves (in a thread, say)."""
-        return self._loop(worker, self._turn(worker))
+        return self._loop(worker, self._answering(worker))
 
     def run(
         self,
@@ -117,7 +117,7 @@ class Server:
         `reload`, `state` and `attendants` as in `nfsrpc.transport.master.Plan`.
         """
         self.succeeded = run(
-            Plan(self._workers, self._turn, self._loop, self._inheritance, reload, state, attendants)
+            Plan(self._workers, self._answering, self._loop, self._inheritance, reload, state, attendants)
         )
         return self.succeeded
 

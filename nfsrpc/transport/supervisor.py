@@ -135,7 +135,7 @@ class Supervisor(Master):
             signal.signal(ignored, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
-            loop = self.plan.make_loop(number, self.plan.make_turn(number))
+            loop = self.plan.make_loop(number, self.plan.make_answering(number))
         except FORESEEN as error:
             os.write(ready, str(error).encode()[:_REASON] or b"?")
             return None

@@ -37,7 +37,7 @@ class Alone(Master):
         super().__init__(plan, {})
 
     def run(self) -> bool:
-        self._loop = self.plan.make_loop(0, self.plan.make_turn(0))
+        self._loop = self.plan.make_loop(0, self.plan.make_answering(0))
         self._loop.attend(self.signals, self._on_signals)
         for readable, act in self.plan.attendants:
             self._loop.attend(readable, act)
@@ -53,7 +53,7 @@ class Alone(Master):
 
     def _renew(self) -> None:
         try:
-            self._loop.replace(self.plan.make_turn(0))
+            self._loop.replace(self.plan.make_answering(0))
         except Exception as error:
             _log.error("nothing is reloaded: %s", error, exc_info=not isinstance(error, FORESEEN))
         notify("READY=1")

@@ -117,7 +117,7 @@ def dispatcher(files: Files) -> Dispatcher:
 def served(dispatcher: Dispatcher) -> Iterator[int]:
     """The port of a loop that serves the dispatcher."""
     (endpoint,) = bind("127.0.0.1", 0)
-    with looping(Loop([endpoint], dispatcher.turn)):
+    with looping(Loop([endpoint], dispatcher)):
         yield endpoint.port
     endpoint.close()
 

@@ -18,6 +18,7 @@ from nfsrpc.rpc.counters import Counters
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Drop, Encoded, Peer, at_most_once, postponed, replay_key
 from nfsrpc.rpc.dispatch_async import AsyncDispatcher
 from nfsrpc.rpc.history import Full, Kept, Lost, MemoryHistory, UnderWay
+from nfsrpc.rpc.later import HELD
 from nfsrpc.rpc.message import Rejected
 from nfsrpc.rpc.security import Accept
 from nfsrpc.xdr import Limits
@@ -307,12 +308,25 @@ class Store:
         return self.served.turn(*messages), self.ledger.said
 
 
-def test_calls_of_one_turn_are_one_unit():
+def test_calls_of_one_turn_that_change_something_are_one_unit():
+    """Those that only ask are another, which comes first: they need not wait for the disk."""
     store = Store()
     replies, said = store.turn(write(1, 1), read(2, 2), write(3, 3))
     assert [reply[:4] for reply in replies] == [w(1), w(2), w(3)]
-    assert said == ["begin True", "recall 2", "step", "step", "commit"]
-    assert store.files.ran == [1, 2, 3]
+    assert said == ["begin False", "commit", "begin True", "recall 2", "step", "step", "commit"]
+    assert store.files.ran == [2, 1, 3]
+
+
+def test_what_is_held_waits_for_the_commit():
+    store = Store()
+    dispatcher = store.served.dispatcher
+    held, answered = dispatcher.take([(write(1, 1), PEER), (read(2, 2), PEER)])
+    assert (held, answered[0][:4]) == (HELD, w(2))
+    assert dispatcher.take([(write(3, 3), PEER)]) == [HELD]
+    assert (store.files.ran, store.served.counted()[0]) == ([2], 0)
+    assert [b"".join(reply) for reply in dispatcher.commit()] == [w(1) + SUCCESS[4:], w(3) + SUCCESS[4:]]
+    assert (store.files.ran, store.served.counted()[0]) == ([2, 1, 3], 2)
+    assert dispatcher.commit() == []
 
 
 def test_reading_alone_changes_nothing_and_recalls_nothing():

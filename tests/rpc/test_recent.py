@@ -3,7 +3,7 @@
 import pytest
 
 from nfsrpc.rpc import recent as recent_module
-from nfsrpc.rpc.later import Later
+from nfsrpc.rpc.later import HELD, Later
 from nfsrpc.rpc.message import Refusal
 from nfsrpc.rpc.recent import RecentReplies
 from nfsrpc.rpc.security import Peer
@@ -37,6 +37,32 @@ def test_while_it_is_under_way_a_second_one_gets_silence() -> None:
     assert refused(recent, b"call") is None
     recent.settle([(b"call", HERE), (b"call", HERE)], [[b"reply"], None])
     assert refused(recent, b"call") == b"reply"
+
+
+def test_while_it_is_held_a_second_one_gets_silence_and_does_not_end_it() -> None:
+    recent = RecentReplies()
+    recent.admit(b"call", HERE)
+    assert refused(recent, b"call") is None
+    recent.settle([(b"call", HERE), (b"call", HERE)], [HELD, None])
+    assert refused(recent, b"call") is None
+    recent.admit(b"other", HERE)
+    recent.settle([(b"call", HERE), (b"other", HERE)], [None, [b"done"]])
+    recent.release()
+    recent.settle([(b"call", HERE)], [[b"reply"]])
+    assert [refused(recent, message) for message in (b"call", b"other")] == [b"reply", b"done"]
+
+
+def test_what_is_held_makes_room_when_it_has_ended() -> None:
+    recent = RecentReplies(kept=2)
+    recent.admit(b"held", HERE)
+    recent.settle([(b"held", HERE)], [HELD])
+    for message in (b"1", b"2", b"3"):
+        exchange(recent, message, [b"reply"])
+    assert refused(recent, b"held") is None
+    recent.release()
+    recent.settle([(b"held", HERE)], [[b"reply"]])
+    assert [refused(recent, message) for message in (b"2", b"3")] == [b"reply", b"reply"]
+    recent.admit(b"held", HERE)
 
 
 @pytest.mark.parametrize("reply", [None, Later()])

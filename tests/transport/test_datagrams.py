@@ -19,11 +19,21 @@ XID = b"\1\2\3\4"
 SYSTEM_ERR = XID + struct.pack(">5I", 1, 0, 0, 0, 5)
 
 
+class Thousandfold:
+    """Answers each message with 1000 times itself."""
+
+    def take(self, batch):
+        return [[message, message * 999] for message, _ in batch]
+
+    def commit(self):
+        return []
+
+
 @pytest.fixture
 def echo(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a loop on the host given as parameter that answers each message with 1000 times itself."""
     (endpoint,) = bind(request.param, 0)
-    with looping(Loop([endpoint], lambda batch: [[message, message * 999] for message, _ in batch])):
+    with looping(Loop([endpoint], Thousandfold())):
         yield endpoint.port
     endpoint.close()
 

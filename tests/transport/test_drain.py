@@ -49,7 +49,7 @@ def held() -> Iterator[tuple[Held, Loop, Endpoint]]:
     (endpoint,) = bind("127.0.0.1", 0)
     endpoint.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)  # which its connections have too
     service = Held()
-    loop = Loop([endpoint], Dispatcher([Binding(service)], [NoneAuthenticator()]).turn)
+    loop = Loop([endpoint], Dispatcher([Binding(service)], [NoneAuthenticator()]))
     thread = threading.Thread(target=loop.run)
     thread.start()
     yield service, loop, endpoint

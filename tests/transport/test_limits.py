@@ -39,7 +39,7 @@ class Big(FILEREADWRITE_2_service):
 @contextlib.contextmanager
 def from_the_loop(limits: Limits) -> Iterator[int]:
     (endpoint,) = bind("127.0.0.1", 0)
-    with looping(Loop([endpoint], Dispatcher([Binding(Big())], [NoneAuthenticator()], limits).turn, limits)):
+    with looping(Loop([endpoint], Dispatcher([Binding(Big())], [NoneAuthenticator()], limits), limits)):
         yield endpoint.port
     endpoint.close()
 
