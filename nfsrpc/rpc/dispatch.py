@@ -165,7 +165,7 @@ class Dispatcher:
         if not self._held:
             return []
         held, self._held = self._held, []
-        replies: list[Taken] = [None] * len(held)
+        replies: list[Reply] = [None] * len(held)
         units: dict[Work, list[tuple[int, Call]]] = {}
         for place, (work, call, _) in enumerate(held):
             units.setdefault(work, []).append((place, call))
@@ -174,7 +174,7 @@ class Dispatcher:
         self._recent.release()
         self._recent.settle([(message, call.peer) for _, call, message in held], replies)
         self._recorder.turn([call.target.row for _, call, _ in held], self._held_since)
-        return [reply for reply in replies if not isinstance(reply, Held)]
+        return replies
 
     def _accept(self, message: bytes, peer: Peer) -> Call:
         """Header and identity of one message; everything that forbids going on raises `Refusal`.
@@ -234,7 +234,7 @@ class Dispatcher:
             return program_mismatch(header.xid, min(versions), max(versions), accept.verifier)
         return accepted(header.xid, accept_stat.PROC_UNAVAIL, accept.verifier)
 
-    def _run_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Taken]) -> None:
+    def _run_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Taken] | list[Reply]) -> None:
         """Run `calls` in one unit of `work`. If it cannot be made durable, each has another try by itself.
 
         Of a unit that failed nothing has happened that `recall` does not know, so
@@ -250,7 +250,9 @@ class Dispatcher:
             ((place, call),) = calls
             replies[place] = self._failed(call, failure)
 
-    def _try_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Taken]) -> OSError | None:
+    def _try_unit(
+        self, work: Work, calls: list[tuple[int, Call]], replies: list[Taken] | list[Reply]
+    ) -> OSError | None:
         """Run `calls` in one unit; what kept it from becoming durable."""
         try:
             keys = {place: replay_key(call) for place, call in calls if call.target.once}

@@ -31,10 +31,6 @@ def as_oserror(error: sqlite3.Error) -> OSError:
     return OSError(_ERRNO.get(code, errno.EIO), f"volume database: {error}")
 
 
-def _nothing() -> None:
-    """Nothing is to be done first."""
-
-
 class Database:
     """One connection, for one process and one thread at a time; transactions are begun and ended by hand."""
 
@@ -54,7 +50,7 @@ class Database:
         except sqlite3.Error as error:
             raise as_oserror(error) from error
         self._execute: Callable[..., sqlite3.Cursor] = self._connection.execute
-        self._first = _nothing
+        self._first: Callable[[], None] = self.nothing_before
 
     def before_next(self, act: Callable[[], None]) -> None:
         """Call `act` before the next statement, once."""

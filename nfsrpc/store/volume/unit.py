@@ -205,8 +205,7 @@ class Unit:
 
     def _undo(self, outcome: Outcome) -> None:
         try:
-            if self._waiting:
-                self._stop_waiting()
+            self._stop_waiting()
             self._roll_back()
         finally:
             self._version = self._count = -1
