@@ -228,6 +228,9 @@ class _Stream(asyncio.Protocol):
             reply = await self._server.dispatcher.answer(message, self._peer)
             if reply is not None and not self._transport.is_closing():
                 self._transport.write(b"".join(self._stream.seal(reply)))
+        except TlsFailed as error:
+            self.tell(error)
+            self.abort()
         finally:
             self._running -= 1
             if not self._transport.is_closing():

@@ -127,7 +127,7 @@ class Connection:
         """Queue one reply, as one record of one fragment; `flush` sends. TLS that has failed sends no more."""
         try:
             self._out += self._stream.seal(parts)
-        except OSError as error:
+        except TlsFailed as error:
             _log.info("%s: %s", self.peer, error, extra={"peer": str(self.peer)})
             self._drop_output()
             self._ended = True

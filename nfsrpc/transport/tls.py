@@ -124,6 +124,11 @@ def _restricted(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
+def _failed(broken: ssl.SSLError) -> TlsFailed:
+    """With OpenSSL's word for it; some errors have none, whatever the type of `reason` says."""
+    return TlsFailed(f"TLS: {getattr(broken, 'reason', None) or broken}")
+
+
 class Channel:
     """One TLS connection without a socket: `feed` takes what came, `take` gives what is to be sent."""
 
@@ -150,12 +155,15 @@ class Channel:
         except ssl.SSLWantReadError:
             return b"".join(plain)
         except ssl.SSLError as broken:
-            raise TlsFailed(f"TLS: {broken.reason or broken}") from None
+            raise _failed(broken) from None
         return b"".join(plain)
 
     def write(self, plain: bytes) -> None:
-        """Protect `plain`; `take` has it then."""
-        self._tls.write(plain)
+        """Protect `plain`; `take` has it then. `TlsFailed`: what came was not genuine, so that nothing more can go."""
+        try:
+            self._tls.write(plain)
+        except ssl.SSLError as broken:
+            raise _failed(broken) from None
 
     def take(self) -> bytes:
         """What is to be sent to the peer now."""
@@ -230,7 +238,7 @@ class ServerStream:
         return parts
 
     def seal(self, parts: list[bytes]) -> list[bytes]:
-        """One record of `parts`, as it travels."""
+        """One record of `parts`, as it travels. `TlsFailed`, see `Channel.write`."""
         framed = frame(parts)
         if self._channel is None:
             return framed

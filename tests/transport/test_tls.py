@@ -26,7 +26,8 @@ from nfsrpc.transport.aio_server import AsyncServer
 from nfsrpc.transport.aio_tcp import connect_tcp as connect_async
 from nfsrpc.transport.client_tcp import connect_tcp
 from nfsrpc.transport.client_udp import connect_udp
-from nfsrpc.transport.tls import ClientTls, TlsFailed, client_context, server_context
+from nfsrpc.transport.tls import Channel, ClientTls, ServerStream, TlsFailed, client_context, server_context
+from nfsrpc.xdr import DEFAULT_LIMITS
 
 
 def w(*values: int) -> bytes:
@@ -210,6 +211,75 @@ def test_clear_text_after_the_probe_ends_the_connection(start):
 def test_the_flavour_on_anything_but_a_probe_is_refused(start, probe):
     wanted = record(w(7) + BADCRED)
     assert still_open(start(), record(probe), len(wanted)) == wanted
+
+
+FORGED = bytes.fromhex("1703030020") + bytes(32)
+"""A TLS record that nobody has sealed."""
+
+
+def shaken(authority: Path, feed: Callable[[bytes], bytes]) -> Channel:
+    """A client's channel to who answers what he is fed."""
+    channel = Channel(client_context(str(authority)), "localhost")
+    answer = b""
+    while not channel.established:
+        channel.feed(answer)
+        answer = feed(channel.take())
+    return channel
+
+
+def test_no_reply_can_follow_what_is_not_genuine(keys):
+    stream = ServerStream(DEFAULT_LIMITS, server_context(str(keys / "server.pem"), str(keys / "server.key")))
+    assert stream.feed(record(PROBE)) == []
+    assert stream.urgent() == [w(0x80000000 | len(STARTTLS)), STARTTLS]
+
+    def feed(data: bytes) -> bytes:
+        assert stream.feed(data) == []
+        return b"".join(stream.urgent())
+
+    client = shaken(keys / "ca.pem", feed)
+    client.write(record(NULL))
+    assert stream.feed(client.take()) == [NULL]
+    with pytest.raises(TlsFailed):
+        stream.feed(FORGED)
+    with pytest.raises(TlsFailed):
+        stream.seal([w(8, 1, 0, 0, 0, 0)])
+
+
+def test_a_reply_behind_what_is_not_genuine_ends_its_connection_alone(keys, caplog):
+    """The reply of an asyncio service is late, and the peer has sent rubbish meanwhile."""
+    context = server_context(str(keys / "server.pem"), str(keys / "server.key"))
+    asked, answer = threading.Event(), threading.Event()
+
+    class Late(FILEREADWRITE_2_service):
+        async def READ(self, arg, call):
+            asked.set()
+            await asyncio.to_thread(answer.wait, 20)
+            return b"late"
+
+        async def WRITE(self, arg, call):
+            return None
+
+    with awaiting(server := AsyncServer([Binding(Late())], "127.0.0.1", tls=context)):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+
+            def feed(data: bytes) -> bytes:
+                sock.sendall(data)
+                return sock.recv(10000) if data else b""
+
+            assert feed(record(PROBE)) == record(STARTTLS)
+            client = shaken(keys / "ca.pem", feed)
+            client.write(record(w(8, 0, 2, 9999, 2, 2, 0, 0, 0, 0, 1, 0, 1)))
+            sock.sendall(client.take())
+            assert asked.wait(20)
+            sock.sendall(FORGED)
+            with contextlib.suppress(TlsFailed):
+                client.feed(sock.recv(10000))  # its alert: the server has seen it
+            answer.set()
+            with contextlib.suppress(ConnectionResetError):
+                while sock.recv(10000):
+                    continue
+        assert read_blocking(server.port, tls=tls(keys)) == b"late"
+    assert not [entry for entry in caplog.records if entry.exc_info]
 
 
 def test_no_tls_below_1_3_and_none_without_alpn(start, keys):
