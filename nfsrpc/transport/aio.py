@@ -52,7 +52,7 @@ class AsyncClient(ABC):
     async def submit_all(
         self, procedure: Procedure, arguments: Iterable[tuple[Any, ...]], *, timeout: float | None = None
     ) -> list[PendingCall]:
-        """Send one call for each of `arguments`, with one deadline; over TCP they leave together. See `submit`."""
+        """Send one call for each of `arguments`, with one deadline; they leave together. See `submit`."""
         await self._shake_hands(procedure)
         now, deadline = self._begin(timeout)
         calls = self._table.open_all(procedure, arguments, self._session.begin, now=now, deadline=deadline)
@@ -76,6 +76,7 @@ class AsyncClient(ABC):
             if stat is None or not self._session.refresh(stat, call.auth):
                 return
             await self._shake_hands(call.procedure)
+            self._check_open()
             now = self._loop.time()
             self._table.renew(call, now)
             self._pump(now)
@@ -83,8 +84,7 @@ class AsyncClient(ABC):
 
     def again(self, call: PendingCall, *, timeout: float | None = None) -> None:
         """Send `call`, which has failed for want of a reply, once more; see `nfsrpc.transport.client.Client.again`."""
-        if self._closed:
-            raise Disconnected("the client has been closed")
+        self._check_open()
         patience = self._timeout if timeout is None else timeout
         now = self._loop.time()
         self._doubt(now - patience)
@@ -113,10 +113,13 @@ class AsyncClient(ABC):
         self._pump(now)
         return call
 
-    def _begin(self, timeout: float | None) -> tuple[float, float]:
-        """The time now, and the deadline of what begins now."""
+    def _check_open(self) -> None:
         if self._closed:
             raise Disconnected("the client has been closed")
+
+    def _begin(self, timeout: float | None) -> tuple[float, float]:
+        """The time now, and the deadline of what begins now."""
+        self._check_open()
         now = self._loop.time()
         return now, now + (self._timeout if timeout is None else timeout)
 

@@ -79,12 +79,11 @@ class Client(ABC):
     def submit_all(
         self, procedure: Procedure, arguments: Iterable[tuple[Any, ...]], *, timeout: float | None = None
     ) -> list[PendingCall]:
-        """Send one call for each of `arguments`; over TCP they leave together. Otherwise as `submit`."""
+        """Send one call for each of `arguments`, with one deadline; they leave together. Otherwise as `submit`."""
         self._shake_hands(procedure)
         begin, table = self._session.begin, self._table
         with self._lock:
-            if self._closed:
-                raise Disconnected("the client has been closed")
+            self._check_open()
             now = self._clock()
             deadline = now + (self._timeout if timeout is None else timeout)
             calls = table.open_all(procedure, arguments, begin, now=now, deadline=deadline)
@@ -97,8 +96,7 @@ class Client(ABC):
         self, procedure: Procedure, args: tuple[Any, ...], begin: Callable[[], CallAuth], timeout: float
     ) -> PendingCall:
         with self._lock:
-            if self._closed:
-                raise Disconnected("the client has been closed")
+            self._check_open()
             now = self._clock()
             call = self._table.open(procedure, args, begin, now=now, deadline=now + timeout)
             self._transmit(now)
@@ -124,6 +122,7 @@ class Client(ABC):
                 return
             self._shake_hands(call.procedure)
             with self._lock:
+                self._check_open()
                 self._table.renew(call, self._clock())
             self._settle(call)
 
@@ -135,8 +134,7 @@ class Client(ABC):
         """
         patience = self._timeout if timeout is None else timeout
         with self._lock:
-            if self._closed:
-                raise Disconnected("the client has been closed")
+            self._check_open()
             now = self._clock()
             self._doubt(now - patience)
             if not call.done:
@@ -145,6 +143,10 @@ class Client(ABC):
             self._transmit(now)
             if self._reading:
                 self._wake()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Disconnected("the client has been closed")
 
     def _settle(self, call: PendingCall) -> None:
         """Wait until `call` is done."""
@@ -189,6 +191,7 @@ class Client(ABC):
         """
         self._shake_hands(procedure)
         with self._lock:
+            self._check_open()
             self._hold_back()
             call = self._table.open(
                 procedure, args, self._session.begin, now=self._clock(), deadline=self._clock() + self._timeout

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nfsrpc.auth import NoneAuthenticator, SysCredential
+from nfsrpc.auth.base import PlainAuth, PlainSession
 from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_client, FILEREADWRITE_2_service, readargs, writeargs
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Drop, at_most_once
 from nfsrpc.rpc.dispatch_async import AsyncDispatcher
@@ -110,6 +111,53 @@ def test_errors_are_typed(connect):
                 await client.call(READ, (readargs(1, 0, 1),))
 
     asyncio.run(run())
+
+
+class Insisting(PlainSession):
+    """AUTH_NONE that is worth another attempt whatever the server says; a credential, and its own session."""
+
+    def session(self, host: str) -> "Insisting":
+        return self
+
+    def refresh(self, stat: int, used: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("way", ["blocking", "asyncio"])
+def test_a_refused_call_is_not_made_again_once_the_client_is_closed(way):
+    """Or its bytes go wherever the number of the client's socket leads by then."""
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+        port = server.getsockname()[1]
+
+        def refuse() -> None:
+            call, client = server.recvfrom(1000)
+            server.sendto(call[:4] + struct.pack(">4I", 1, 1, 1, 5), client)
+
+        def blocking() -> None:
+            client = client_udp.connect_udp("127.0.0.1", port, credential=Insisting(PlainAuth((0, b""))))
+            call = client.submit(READ, (readargs(1, 0, 1),))
+            refuse()
+            while not call.done:
+                client.attend(0.01)
+            client.close()
+            client.wait(call)
+
+        async def awaiting() -> None:
+            client = await connect_udp("127.0.0.1", port, credential=Insisting(PlainAuth((0, b""))))
+            call = await client.submit(READ, (readargs(1, 0, 1),))
+            refuse()
+            while not call.done:
+                await asyncio.sleep(0)
+            await client.close()
+            await client.wait(call)
+
+        with pytest.raises(Disconnected, match="closed"):
+            blocking() if way == "blocking" else asyncio.run(awaiting())
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(1)
 
 
 def test_nothing_listens():
