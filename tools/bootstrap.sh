@@ -89,7 +89,7 @@ use_compiled() {
 
 make_compiled() {
     compiled=$repo/.venv-compiled/bin/python
-    state=$(cd "$repo" && { cat setup.cfg setup.py; find nfsrpc -name '*.py' | LC_ALL=C sort | xargs cat; } | cksum)
+    state=$(cd "$repo" && { cat setup.cfg setup.py; find nfsrpc -name '*.py' -o -name '*.c' | LC_ALL=C sort | xargs cat; } | cksum)
     if [ -x "$compiled" ] && [ "$state" = "$(cat "$repo/.venv-compiled/installed" 2>/dev/null)" ]; then
         return
     fi

@@ -15,8 +15,9 @@ from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
 from .address import SocketAddress, resolve
 from .aio import AsyncClient
+from .association import associate, connect, window_of
 from .client import CALL_TIMEOUT
-from .client_udp import MAX_DATAGRAM, MessageTooLong, connected, window_of
+from .client_udp import MessageTooLong
 
 _BATCH: Final = 64
 """Datagrams taken before other tasks get a turn."""
@@ -37,6 +38,7 @@ class AsyncUdpClient(AsyncClient):
         super().__init__(host, table, credential, timeout)
         self._to = to
         self._sock = sock
+        self._association = associate(sock)
         table.window = window_of(sock)
         self._loop.add_reader(sock, self._readable)
 
@@ -46,31 +48,29 @@ class AsyncUdpClient(AsyncClient):
         return str(self._to)
 
     def _send(self, calls: list[PendingCall]) -> None:
-        for call in calls:
-            self._send_one(call)
+        for place, trouble in self._association.send([call.message for call in calls]):
+            self._not_sent(calls[place], trouble)
 
-    def _send_one(self, call: PendingCall) -> None:
-        try:
-            self._sock.send(call.message)
-        except BlockingIOError:
-            # The queue to the network is full: as good as lost on the way, the schedule sends it again.
-            return
-        except OSError as trouble:
-            if trouble.errno == errno.EMSGSIZE:
-                self._table.fail(call, MessageTooLong(f"a call of {len(call.message)} bytes does not fit a datagram"))
-                self._wake()
-                return
+    def _not_sent(self, call: PendingCall, trouble: OSError) -> None:
+        if trouble.errno == errno.EMSGSIZE:
+            self._table.fail(call, MessageTooLong(f"a call of {len(call.message)} bytes does not fit a datagram"))
+            self._wake()
+        elif trouble.errno != errno.EAGAIN:
+            # A full queue to the network is as good as a loss on the way, the schedule sends the call again.
             self._table.note(f"{self._to}: {trouble.strerror}")
 
     def _readable(self) -> None:
         now = self._loop.time()
+        messages: list[bytes] = []
+        told: OSError | None = None
         try:
-            for _ in range(min(max(1, len(self._table)), _BATCH)):
-                self._take(self._sock.recv(MAX_DATAGRAM + 1), now)
-        except BlockingIOError:
-            return
+            self._association.receive(min(max(1, len(self._table)), _BATCH), messages)
         except OSError as trouble:  # an ICMP error is no verdict: the server may be starting up
-            self._table.note(f"{self._to}: {trouble.strerror}")
+            told = trouble
+        for message in messages:
+            self._take(message, now)
+        if told is not None:
+            self._table.note(f"{self._to}: {told.strerror}")
 
     def _overdue(self) -> None:
         """Nothing to do: a datagram socket has no state that could have gone bad."""
@@ -98,7 +98,7 @@ async def connect_udp(
     trouble: OSError | None = None
     for to in await loop.run_in_executor(None, resolve, host, port, socket.SOCK_DGRAM):
         try:
-            sock = connected(to, source_ports)
+            sock = connect(to, source_ports)
         except OSError as error:
             trouble = error
             continue

@@ -13,22 +13,16 @@ from nfsrpc.auth.none import NoneCredential
 from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.dispatch import Dispatcher
 from nfsrpc.rpc.errors import RpcError
-from nfsrpc.rpc.retry import AT_LEAST_ONCE, CongestionWindow, RetryPolicy
+from nfsrpc.rpc.retry import AT_LEAST_ONCE, RetryPolicy
 from nfsrpc.rpc.security import Peer
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
-from .address import SocketAddress, open_socket, resolve
+from .address import SocketAddress, resolve
+from .association import associate, connect, window_of
 from .client import CALL_TIMEOUT, Client
 from .waker import Waker
 
-MAX_DATAGRAM: Final = 65507
-"""Payload of the largest UDP datagram over IPv4."""
-_RECEIVE_BUFFER: Final = 1 << 20
 _MAX_BATCH: Final = 64
-_LARGE: Final = 17 << 10
-"""Bytes that Linux counts for a datagram of 8 KiB in a receive buffer."""
-_FIRST_WINDOW: Final = 16
-"""What kernels' RPC has in flight, and what the receive buffer of a server holds that nobody has enlarged."""
 _FULL_QUEUE: Final = 0.05
 
 
@@ -71,12 +65,13 @@ class UdpClient(Client):
         while self._addresses:
             to = self._addresses[0]
             try:
-                self._sock = connected(to, self._source_ports)
+                self._sock = connect(to, self._source_ports)
             except OSError as error:
                 trouble = error
                 self._addresses.pop(0)
                 continue
             self._to = to
+            self._association = associate(self._sock)
             self._table.window = window_of(self._sock)
             self._waker.watch(self._sock, select.POLLIN)
             return
@@ -89,23 +84,28 @@ class UdpClient(Client):
         return str(self._to)
 
     def _send(self, calls: list[PendingCall]) -> None:
-        for call in calls:
-            self._send_one(call)
-
-    def _send_one(self, call: PendingCall) -> None:
-        try:
-            self._sock.send(call.message)
-        except BlockingIOError:
+        stuck = self._sent(calls)
+        while stuck:
             # The queue to the network is full: it empties in moments, a retransmission would take much longer.
             select.select((), (self._sock,), (), _FULL_QUEUE)
-            with contextlib.suppress(OSError):
-                self._sock.send(call.message)
-        except OSError as trouble:
-            if trouble.errno == errno.EMSGSIZE:
-                self._table.fail(call, MessageTooLong(f"a call of {len(call.message)} bytes does not fit a datagram"))
+            before, stuck = stuck, self._sent(stuck)
+            if len(stuck) == len(before):
                 return
-            # Refused by ICMP for an earlier datagram, no route at the moment: as good as lost on the way.
-            self._trouble = trouble
+
+    def _sent(self, calls: list[PendingCall]) -> list[PendingCall]:
+        """Send what there is room for; the calls that there was none for."""
+        stuck = []
+        for place, trouble in self._association.send([call.message for call in calls]):
+            call = calls[place]
+            if trouble.errno == errno.EAGAIN:
+                stuck.append(call)
+            elif trouble.errno == errno.EMSGSIZE:
+                size = len(call.message)
+                self._table.fail(call, MessageTooLong(f"a call of {size} bytes does not fit a datagram"))
+            else:
+                # Refused by ICMP for an earlier datagram, no route at the moment: as good as lost on the way.
+                self._trouble = trouble
+        return stuck
 
     @property
     def _server(self) -> Peer:
@@ -116,7 +116,7 @@ class UdpClient(Client):
             self._sock.send(b"".join(parts))
 
     def _hold_back(self) -> None:
-        """Datagrams leave one by one."""
+        """Datagrams wait for nothing."""
 
     def _let_go(self) -> None:
         """Nothing is ever held back."""
@@ -132,15 +132,11 @@ class UdpClient(Client):
         return messages
 
     def _drain(self, messages: list[bytes]) -> None:
-        most = min(max(1, len(self._table)), _MAX_BATCH)
         try:
-            while len(messages) < most:
-                messages.append(self._sock.recv(MAX_DATAGRAM + 1))
-                self._answered = True
-        except BlockingIOError:
-            return
+            self._association.receive(min(max(1, len(self._table)), _MAX_BATCH), messages)
         except OSError as trouble:
             self._trouble = trouble
+        self._answered = self._answered or bool(messages)
 
     def _unreachable(self, trouble: OSError) -> None:
         self._trouble = None
@@ -167,27 +163,6 @@ class UdpClient(Client):
     def _shut(self) -> None:
         self._sock.close()
         self._waker.close()
-
-
-def window_of(sock: socket.socket) -> CongestionWindow:
-    """How many large calls may be in flight: their replies, and what the kernel counts for each, fit the socket."""
-    held = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    return CongestionWindow(_FIRST_WINDOW, max(1, held // _LARGE))
-
-
-def connected(to: SocketAddress, source_ports: Iterable[int]) -> socket.socket:
-    """A socket that takes datagrams from `to` alone. OSError where there is no way to it."""
-    sock = open_socket(to, source_ports)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        sock.connect(to.address)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                sock.recv(1)  # what came from anybody after the socket was bound, and before it was connected
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 def connect_udp(

@@ -11,8 +11,9 @@ from nfsrpc.rpc.dispatch import Peer
 from nfsrpc.rpc.logs import call_fields
 from nfsrpc.rpc.message import accepted
 
+from . import batches
 from .address import numeric_host
-from .batches import AVAILABLE, COUNT, NAME, Incoming, Outgoing
+from .batches import COUNT, NAME, PARTS, Incoming, Outgoing
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +47,8 @@ class Datagrams(Protocol):
         """See that every reply has left."""
 
 
-class BoundDatagrams:
-    """`Datagrams` through a socket bound to one address, each in a system call of its own: as quick there as many in
-    one, and quicker for long ones, which are copied once less.
-    """
+class SingleDatagrams:
+    """`Datagrams` of which each takes a system call of its own, through a socket bound to one address."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -89,11 +88,11 @@ class BoundDatagrams:
         return peer
 
 
-class WildcardDatagrams:
-    """`Datagrams` through a socket bound to every address: a reply leaves from the one that its call came to.
+class BatchedDatagrams:
+    """`Datagrams` of which many share a system call. An origin is whither `Outgoing` sends.
 
-    RFC 1122 §4.1.3.5. To find that out, and to say it, costs more for each datagram than all else; not so for many
-    in one system call. An origin is whither `Outgoing` sends.
+    Through a socket bound to every address, a reply leaves from the one that its call came to (RFC 1122 §4.1.3.5).
+    To find that out, and to say it, costs more for each single datagram than all else.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -102,10 +101,7 @@ class WildcardDatagrams:
         self._origins: dict[bytes, tuple[Peer, tuple[Any, bytes]]] = {}
         self._incoming = Incoming(sock)
         self._outgoing = Outgoing(sock)
-        self._leaving: list[tuple[bytes, bytes]] = []
-        if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        self._leaving: list[tuple[list[bytes], bytes]] = []
 
     def receive(self, room: int, calls: list[tuple[bytes, Peer]], origins: list[tuple[Any, Any]]) -> None:
         """See `Datagrams.receive`."""
@@ -137,10 +133,7 @@ class WildcardDatagrams:
 
     def reply(self, origin: bytes, parts: list[bytes]) -> None:
         """See `Datagrams.reply`."""
-        message = parts[0] if len(parts) == 1 else b"".join(parts)
-        if len(message) > MAX_DATAGRAM:
-            message = _too_long(message, self._peer(origin))
-        self._leaving.append((message, origin))
+        self._leaving.append((parts if len(parts) <= PARTS else [b"".join(parts)], origin))
         if len(self._leaving) == COUNT:
             self.flush()
 
@@ -151,9 +144,9 @@ class WildcardDatagrams:
         leaving, self._leaving = self._leaving, []
         again = []
         for index, error in self._outgoing.send(leaving):
-            message, origin = leaving[index]
+            parts, origin = leaving[index]
             if error.errno == errno.EMSGSIZE:
-                again.append((_too_long(message, self._peer(origin)), origin))
+                again.append(([_too_long(b"".join(parts), self._peer(origin))], origin))
             else:
                 _not_sent(self._peer(origin), error)
         if again:
@@ -161,8 +154,18 @@ class WildcardDatagrams:
 
 
 def datagrams(sock: socket.socket, wildcard: bool) -> Datagrams:
-    """The fitting class for `sock`."""
-    return WildcardDatagrams(sock) if wildcard and AVAILABLE else BoundDatagrams(sock)
+    """The fitting class for `sock`, which is bound to every address if `wildcard`."""
+    if wildcard and batches.AVAILABLE:
+        _tell_whither(sock)
+        return BatchedDatagrams(sock)
+    return BatchedDatagrams(sock) if batches.CHEAP else SingleDatagrams(sock)
+
+
+def _tell_whither(sock: socket.socket) -> None:
+    """Have `sock` tell of each datagram which address it came to."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+    sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
 def _netid(sock: socket.socket) -> str:

@@ -1,6 +1,7 @@
 """The blocking clients against servers of raw sockets and hand-written bytes."""
 
 import contextlib
+import errno
 import socket
 import struct
 import threading
@@ -13,8 +14,7 @@ import pytest
 from nfsrpc.auth import SysCredential
 from nfsrpc.rpc.errors import AuthRefused, BadReply, Disconnected, RecordError, RpcError, RpcTimeout
 from nfsrpc.rpc.retry import MAYBE, RetryPolicy
-from nfsrpc.transport import client_udp
-from nfsrpc.transport.address import HostUnknown, resolve
+from nfsrpc.transport.address import HostUnknown
 from nfsrpc.transport.client import Client
 from nfsrpc.transport.client_tcp import TcpClient, connect_tcp
 from nfsrpc.transport.client_udp import MessageTooLong, UdpClient, connect_udp
@@ -712,21 +712,67 @@ def test_the_classes_are_callers_with_a_name_for_their_peer() -> None:
             assert datagrams.peer == stream.peer == f"127.0.0.1:{port}"
 
 
-@pytest.mark.interpreted
-def test_what_a_stranger_sent_before_the_socket_was_connected_is_not_read(monkeypatch) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, socket.socket(type=socket.SOCK_DGRAM) as stranger:
+@pytest.mark.parametrize("do", ["submit", "submit_all", "post", "call"])
+def test_a_closed_client_sends_nothing_and_says_so(do) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        made = client_udp.open_socket
+        client = connect_udp("127.0.0.1", server.getsockname()[1])
+        client.close()
+        with pytest.raises(Disconnected, match="closed"):
+            getattr(client, do)(ECHO, [(b"",)] if do == "submit_all" else (b"",))
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.recv(1)
 
-        def bound(*what: Any) -> socket.socket:
-            sock = made(*what)
-            sock.bind(("127.0.0.1", 0))
-            for size in (0, 1, 100):
-                stranger.sendto(bytes(size), sock.getsockname())
-            return sock
 
-        monkeypatch.setattr(client_udp, "open_socket", bound)
-        (to,) = resolve(*server.getsockname(), socket.SOCK_DGRAM)
-        with client_udp.connected(to, ()) as sock:
-            server.sendto(b"reply", sock.getsockname())
-            assert sock.recv(100) == b"reply"
+class FullAtFirst:
+    """An association through which one message can leave at a time, and then none until somebody has waited."""
+
+    def __init__(self, association: Any) -> None:
+        self._association = association
+        self.sent: list[int] = []
+
+    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
+        self.sent.append(len(messages))
+        full = [(place, BlockingIOError(errno.EAGAIN, "full")) for place in range(1, len(messages))]
+        return self._association.send(messages[:1]) + full
+
+    def receive(self, most: int, messages: list[bytes]) -> None:
+        self._association.receive(most, messages)
+
+
+@pytest.mark.interpreted
+def test_calls_that_find_the_queue_full_leave_when_there_is_room() -> None:
+    def act(sock: socket.socket) -> None:
+        for _ in range(4):
+            call, client = sock.recvfrom(65536)
+            sock.sendto(answer(call), client)
+
+    with udp_server(act) as port, connect_udp("127.0.0.1", port, policy=MAYBE, timeout=20) as client:
+        client._association = full = FullAtFirst(client._association)
+        bodies = [b"%d" % number for number in range(4)]
+        assert [client.wait(call) for call in client.submit_all(ECHO, [(body,) for body in bodies])] == bodies
+        assert full.sent == [4, 3, 2, 1]
+
+
+class FullForEver(FullAtFirst):
+    """One through which nothing leaves."""
+
+    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
+        self.sent.append(len(messages))
+        return [(place, BlockingIOError(errno.EAGAIN, "full")) for place in range(len(messages))]
+
+
+@pytest.mark.interpreted
+def test_a_queue_that_stays_full_is_as_good_as_a_loss() -> None:
+    def act(sock: socket.socket) -> None:
+        call, client = sock.recvfrom(65536)
+        sock.sendto(answer(call), client)
+
+    with udp_server(act) as port, connect_udp("127.0.0.1", port, policy=FAST, timeout=20) as client:
+        working = client._association
+        client._association = full = FullForEver(working)
+        call = client.submit(ECHO, (b"late",))
+        assert full.sent == [1, 1]
+        client._association = working
+        assert client.wait(call) == b"late"

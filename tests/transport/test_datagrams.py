@@ -10,8 +10,8 @@ import pytest
 from in_threads import looping
 
 from nfsrpc.rpc.dispatch import Peer
-from nfsrpc.transport.batches import COUNT
-from nfsrpc.transport.datagrams import BoundDatagrams, Datagrams, WildcardDatagrams
+from nfsrpc.transport.batches import AVAILABLE, COUNT, PARTS
+from nfsrpc.transport.datagrams import BatchedDatagrams, Datagrams, SingleDatagrams
 from nfsrpc.transport.endpoints import bind
 from nfsrpc.transport.loop import Loop
 
@@ -76,7 +76,7 @@ def test_a_peer_that_has_gone_stops_nothing(echo: int) -> None:
     assert ask("127.0.0.1", echo, b"ab") == b"ab" * 1000
 
 
-KINDS = {"bound": BoundDatagrams, "wildcard": WildcardDatagrams}
+KINDS = {"single": SingleDatagrams, **({"batched": BatchedDatagrams} if AVAILABLE else {})}
 HOSTS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
@@ -163,3 +163,17 @@ def test_an_empty_datagram_is_a_message_too(kind: Callable[[socket.socket], Data
         client.send(b"")
         calls, _ = receive(datagrams, 4)
     assert [message for message, _ in calls] == [b""]
+
+
+@pytest.mark.parametrize("count", [1, PARTS, PARTS + 1, 10 * PARTS])
+def test_a_reply_has_any_number_of_parts(
+    kind: Callable[[socket.socket], Datagrams], sock: socket.socket, count: int
+) -> None:
+    datagrams = kind(sock)
+    parts = [b"%d," % number for number in range(count)]
+    with callers(sock, 1) as (client,):
+        client.send(XID)
+        _, ((sink, origin),) = receive(datagrams, 1)
+        sink.reply(origin, parts)
+        datagrams.flush()
+        assert client.recv(10000) == b"".join(parts)

@@ -1,0 +1,115 @@
+"""The UDP side of a client: a socket that one peer alone can send to, and datagrams out and in through it."""
+
+import contextlib
+import socket
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from nfsrpc.rpc.retry import CongestionWindow
+
+from . import batches
+from .address import SocketAddress, open_socket
+from .batches import COUNT, Incoming, Outgoing
+
+_LONGEST: Final = 1 << 16
+"""More bytes than any datagram has."""
+_RECEIVE_BUFFER: Final = 1 << 20
+_LARGE: Final = 17 << 10
+"""Bytes that Linux counts for a datagram of 8 KiB in a receive buffer."""
+_FIRST_WINDOW: Final = 16
+"""What kernels' RPC has in flight, and what the receive buffer of a server holds that nobody has enlarged."""
+
+
+class Association(Protocol):
+    """Messages to and from the peer of one connected socket. Neither method waits."""
+
+    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
+        """Send a datagram for each message; the places of those that could not leave, and why.
+
+        What ICMP tells of one meanwhile may come to light at another one, at the next `receive`, or not at all.
+        """
+
+    def receive(self, most: int, messages: list[bytes]) -> None:
+        """Add at most `most` messages that are there to `messages`. OSError for what ICMP told of earlier ones."""
+
+
+class SingleAssociation:
+    """`Association`, each datagram in a system call of its own."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
+        """See `Association.send`."""
+        failed = []
+        send = self._sock.send
+        for place, message in enumerate(messages):
+            try:
+                send(message)
+            except OSError as error:
+                failed.append((place, error))
+        return failed
+
+    def receive(self, most: int, messages: list[bytes]) -> None:
+        """See `Association.receive`."""
+        take = self._sock.recv
+        try:
+            for _ in range(most):
+                messages.append(take(_LONGEST))
+        except BlockingIOError:
+            return
+
+
+class BatchedAssociation:
+    """`Association`, many datagrams in one system call."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._incoming = Incoming(sock)
+        self._outgoing = Outgoing(sock)
+
+    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
+        """See `Association.send`."""
+        send, failed = self._outgoing.send, []
+        for start in range(0, len(messages), COUNT):
+            for place, error in send([([message], b"") for message in messages[start : start + COUNT]]):
+                failed.append((start + place, error))
+        return failed
+
+    def receive(self, most: int, messages: list[bytes]) -> None:
+        """See `Association.receive`."""
+        while most > 0:
+            try:
+                found = self._incoming.receive(most)
+            except BlockingIOError:
+                return
+            for message, _ in found:
+                messages.append(message)
+            if len(found) < min(most, COUNT):
+                return
+            most -= len(found)
+
+
+def associate(sock: socket.socket) -> Association:
+    """The fitting class for `sock`, which is connected."""
+    return BatchedAssociation(sock) if batches.CHEAP else SingleAssociation(sock)
+
+
+def window_of(sock: socket.socket) -> CongestionWindow:
+    """How many large calls may be in flight: their replies, and what the kernel counts for each, fit the socket."""
+    held = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    return CongestionWindow(_FIRST_WINDOW, max(1, held // _LARGE))
+
+
+def connect(to: SocketAddress, source_ports: Iterable[int]) -> socket.socket:
+    """A socket that takes datagrams from `to` alone. OSError where there is no way to it."""
+    sock = open_socket(to, source_ports)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        sock.connect(to.address)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock.recv(1)  # what came from anybody after the socket was bound, and before it was connected
+    except OSError:
+        sock.close()
+        raise
+    return sock
