@@ -21,7 +21,7 @@ from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.rpc.message import decode_reply, reply_xid
 from nfsrpc.rpc.retry import AT_LEAST_ONCE, RetryPolicy
-from nfsrpc.transport.datagrams import MAX_DATAGRAM
+from nfsrpc.transport.address import MAX_DATAGRAM
 from nfsrpc.transport.ping import null_procedure
 from nfsrpc.xdr import DEFAULT_LIMITS, Procedure, XdrError, decode
 

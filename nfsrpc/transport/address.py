@@ -3,11 +3,13 @@
 import errno
 import socket
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nfsrpc.rpc.errors import RpcError
 from nfsrpc.rpc.security import Peer
 
+MAX_DATAGRAM: Final = 65535
+"""As many bytes as any datagram can have (RFC 768): what is given for one that is received."""
 RESERVED_PORTS = range(1023, 664, -1)
 """Source ports that only a privileged process can have, as servers demand them: the range of Linux' own client."""
 

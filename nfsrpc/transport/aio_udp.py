@@ -48,8 +48,8 @@ class AsyncUdpClient(AsyncClient):
         return str(self._to)
 
     def _send(self, calls: list[PendingCall]) -> None:
-        for place, trouble in self._association.send([call.message for call in calls]):
-            self._not_sent(calls[place], trouble)
+        for call, trouble in self._association.send(calls):
+            self._not_sent(call, trouble)
 
     def _not_sent(self, call: PendingCall, trouble: OSError) -> None:
         if trouble.errno == errno.EMSGSIZE:

@@ -2,17 +2,16 @@
 
 import contextlib
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from nfsrpc.rpc.calls import PendingCall
 from nfsrpc.rpc.retry import CongestionWindow
 
 from . import batches
-from .address import SocketAddress, open_socket
+from .address import MAX_DATAGRAM, SocketAddress, open_socket
 from .batches import COUNT, Incoming, Outgoing
 
-_LONGEST: Final = 1 << 16
-"""More bytes than any datagram has."""
 _RECEIVE_BUFFER: Final = 1 << 20
 _LARGE: Final = 17 << 10
 """Bytes that Linux counts for a datagram of 8 KiB in a receive buffer."""
@@ -21,10 +20,10 @@ _FIRST_WINDOW: Final = 16
 
 
 class Association(Protocol):
-    """Messages to and from the peer of one connected socket. Neither method waits."""
+    """Calls to the peer of one connected socket, and messages from it. Neither method waits."""
 
-    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
-        """Send a datagram for each message; the places of those that could not leave, and why.
+    def send(self, calls: Sequence[PendingCall]) -> list[tuple[PendingCall, OSError]]:
+        """Send a datagram for each call; those that could not leave, and why.
 
         What ICMP tells of one meanwhile may come to light at another one, at the next `receive`, or not at all.
         """
@@ -39,15 +38,15 @@ class SingleAssociation:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
 
-    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
+    def send(self, calls: Sequence[PendingCall]) -> list[tuple[PendingCall, OSError]]:
         """See `Association.send`."""
         failed = []
         send = self._sock.send
-        for place, message in enumerate(messages):
+        for call in calls:
             try:
-                send(message)
+                send(call.message)
             except OSError as error:
-                failed.append((place, error))
+                failed.append((call, error))
         return failed
 
     def receive(self, most: int, messages: list[bytes]) -> None:
@@ -55,7 +54,7 @@ class SingleAssociation:
         take = self._sock.recv
         try:
             for _ in range(most):
-                messages.append(take(_LONGEST))
+                messages.append(take(MAX_DATAGRAM))
         except BlockingIOError:
             return
 
@@ -67,12 +66,12 @@ class BatchedAssociation:
         self._incoming = Incoming(sock)
         self._outgoing = Outgoing(sock)
 
-    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
+    def send(self, calls: Sequence[PendingCall]) -> list[tuple[PendingCall, OSError]]:
         """See `Association.send`."""
         send, failed = self._outgoing.send, []
-        for start in range(0, len(messages), COUNT):
-            for place, error in send([([message], b"") for message in messages[start : start + COUNT]]):
-                failed.append((start + place, error))
+        for start in range(0, len(calls), COUNT):
+            for place, error in send([([call.message], b"") for call in calls[start : start + COUNT]]):
+                failed.append((calls[start + place], error))
         return failed
 
     def receive(self, most: int, messages: list[bytes]) -> None:

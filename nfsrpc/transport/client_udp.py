@@ -84,19 +84,18 @@ class UdpClient(Client):
         return str(self._to)
 
     def _send(self, calls: list[PendingCall]) -> None:
-        stuck = self._sent(calls)
-        while stuck:
+        failed = self._association.send(calls)
+        while failed and (stuck := self._not_sent(failed)):
             # The queue to the network is full: it empties in moments, a retransmission would take much longer.
             select.select((), (self._sock,), (), _FULL_QUEUE)
-            before, stuck = stuck, self._sent(stuck)
-            if len(stuck) == len(before):
+            failed = self._association.send(stuck)
+            if len(failed) == len(stuck):
                 return
 
-    def _sent(self, calls: list[PendingCall]) -> list[PendingCall]:
-        """Send what there is room for; the calls that there was none for."""
+    def _not_sent(self, failed: list[tuple[PendingCall, OSError]]) -> list[PendingCall]:
+        """Of calls that could not leave, those that there was no room for."""
         stuck = []
-        for place, trouble in self._association.send([call.message for call in calls]):
-            call = calls[place]
+        for call, trouble in failed:
             if trouble.errno == errno.EAGAIN:
                 stuck.append(call)
             elif trouble.errno == errno.EMSGSIZE:

@@ -12,12 +12,11 @@ from nfsrpc.rpc.logs import call_fields
 from nfsrpc.rpc.message import accepted
 
 from . import batches
-from .address import numeric_host
+from .address import MAX_DATAGRAM, numeric_host
 from .batches import COUNT, NAME, PARTS, Incoming, Outgoing
 
 _log = logging.getLogger(__name__)
 
-MAX_DATAGRAM: Final = 65535
 _PEERS: Final = 4096
 """Peers whose decoded address is kept."""
 

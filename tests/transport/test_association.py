@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from nfsrpc.auth.base import PlainAuth
+from nfsrpc.rpc.calls import CallTable, PendingCall
 from nfsrpc.transport import association
 from nfsrpc.transport.address import resolve
 from nfsrpc.transport.association import Association, BatchedAssociation, SingleAssociation, connect
 from nfsrpc.transport.batches import AVAILABLE, COUNT
+from nfsrpc.transport.ping import null_procedure
 
 KINDS = {"single": SingleAssociation, **({"batched": BatchedAssociation} if AVAILABLE else {})}
 LONGEST = 65507
@@ -39,6 +42,15 @@ def kind(request: pytest.FixtureRequest) -> Callable[[socket.socket], Associatio
     return KINDS[request.param]
 
 
+def calls(messages: list[bytes]) -> list[PendingCall]:
+    """Calls that are these messages."""
+    table, auth = CallTable(), PlainAuth((0, b""))
+    made = table.open_all(null_procedure(1, 1), [()] * len(messages), lambda: auth, now=0.0, deadline=1.0)
+    for call, message in zip(made, messages, strict=True):
+        call.message = message
+    return made
+
+
 def receive(datagrams: Association, most: int) -> list[bytes]:
     messages: list[bytes] = []
     datagrams.receive(most, messages)
@@ -48,7 +60,7 @@ def receive(datagrams: Association, most: int) -> list[bytes]:
 def test_more_messages_than_a_batch_has_go_out_and_come_in(kind, server, client) -> None:
     datagrams = kind(client)
     messages = [b"%d" % number * number for number in range(2 * COUNT + 3)]
-    assert datagrams.send(messages) == []
+    assert datagrams.send(calls(messages)) == []
     assert [server.recv(65536) for _ in messages] == messages
     for message in messages:
         server.sendto(message, client.getsockname())
@@ -60,14 +72,16 @@ def test_more_messages_than_a_batch_has_go_out_and_come_in(kind, server, client)
 
 def test_what_fits_no_datagram_is_named_and_the_rest_leaves(kind, server, client) -> None:
     messages = [b"a", bytes(LONGEST + 1), b"b" * LONGEST, bytes(70000), b"c"]
-    failed = kind(client).send(messages)
-    assert [(place, error.errno) for place, error in failed] == [(1, errno.EMSGSIZE), (3, errno.EMSGSIZE)]
+    made = calls(messages)
+    failed = kind(client).send(made)
+    assert [(call, error.errno) for call, error in failed] == [(made[1], errno.EMSGSIZE), (made[3], errno.EMSGSIZE)]
     assert [server.recv(65536) for _ in range(3)] == [b"a", b"b" * LONGEST, b"c"]
 
 
-def test_what_fails_in_a_later_batch_has_its_own_place(kind, server, client) -> None:
-    failed = kind(client).send([b"a"] * (COUNT + 1) + [bytes(LONGEST + 1)])
-    assert [place for place, _ in failed] == [COUNT + 1]
+def test_what_fails_in_a_later_batch_is_named_as_well(kind, server, client) -> None:
+    made = calls([b"a"] * (COUNT + 1) + [bytes(LONGEST + 1)])
+    failed = kind(client).send(made)
+    assert [call for call, _ in failed] == [made[-1]]
     assert [server.recv(10) for _ in range(COUNT + 1)] == [b"a"] * (COUNT + 1)
 
 
@@ -75,7 +89,7 @@ def test_what_fails_in_a_later_batch_has_its_own_place(kind, server, client) -> 
 def test_that_nobody_is_there_is_told_by_the_next_look(kind, count, server, client) -> None:
     server.close()
     datagrams = kind(client)
-    told = [error.errno for _, error in datagrams.send([b"a"] * count)]
+    told = [error.errno for _, error in datagrams.send(calls([b"a"] * count))]
     try:
         assert receive(datagrams, 1) == []
     except ConnectionRefusedError as error:
@@ -91,22 +105,13 @@ def test_nothing_goes_where_the_socket_was_once_it_is_closed(kind, client) -> No
     number = client.fileno()
     client.close()
     with ours, theirs, socket.socket(fileno=os.dup2(ours.fileno(), number)):
-        ((place, error),) = datagrams.send([b"a"])
-        assert (place, error.errno) == (0, errno.EBADF)
+        ((_, error),) = datagrams.send(calls([b"a"]))
+        assert error.errno == errno.EBADF
         with pytest.raises(OSError, match="Bad file descriptor"):
             receive(datagrams, 1)
         theirs.setblocking(False)
         with pytest.raises(BlockingIOError):
             theirs.recv(1)
-
-
-def test_messages_are_kept_when_others_come(kind, server, client) -> None:
-    datagrams = kind(client)
-    kept = []
-    for size in (100, 9000, LONGEST, 8192, 8193, 0):
-        server.sendto(bytes([size % 251]) * size, client.getsockname())
-        kept += receive(datagrams, 2)
-    assert kept == [bytes([size % 251]) * size for size in (100, 9000, LONGEST, 8192, 8193, 0)]
 
 
 @pytest.mark.interpreted

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nfsrpc.auth import SysCredential
+from nfsrpc.rpc.calls import PendingCall
 from nfsrpc.rpc.errors import AuthRefused, BadReply, Disconnected, RecordError, RpcError, RpcTimeout
 from nfsrpc.rpc.retry import MAYBE, RetryPolicy
 from nfsrpc.transport.address import HostUnknown
@@ -732,10 +733,10 @@ class FullAtFirst:
         self._association = association
         self.sent: list[int] = []
 
-    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
-        self.sent.append(len(messages))
-        full = [(place, BlockingIOError(errno.EAGAIN, "full")) for place in range(1, len(messages))]
-        return self._association.send(messages[:1]) + full
+    def send(self, calls: list[PendingCall]) -> list[tuple[PendingCall, OSError]]:
+        first, *others = calls
+        self.sent.append(len(others) + 1)
+        return self._association.send([first]) + [(call, BlockingIOError(errno.EAGAIN, "full")) for call in others]
 
     def receive(self, most: int, messages: list[bytes]) -> None:
         self._association.receive(most, messages)
@@ -758,9 +759,9 @@ def test_calls_that_find_the_queue_full_leave_when_there_is_room() -> None:
 class FullForEver(FullAtFirst):
     """One through which nothing leaves."""
 
-    def send(self, messages: list[bytes]) -> list[tuple[int, OSError]]:
-        self.sent.append(len(messages))
-        return [(place, BlockingIOError(errno.EAGAIN, "full")) for place in range(len(messages))]
+    def send(self, calls: list[PendingCall]) -> list[tuple[PendingCall, OSError]]:
+        self.sent.append(len(calls))
+        return [(call, BlockingIOError(errno.EAGAIN, "full")) for call in calls]
 
 
 @pytest.mark.interpreted
