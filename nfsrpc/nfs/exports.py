@@ -171,6 +171,18 @@ def _identity(options: ExportOptions, access: Access, principal: Principal) -> I
     return Identity(uid, gid, gids, access.read_only, RESERVED_PORTS if access.secure else ANY_PORT)
 
 
+class Acquaintance:
+    """The ground of an answer: whoever gets it is still known to the export as the same user."""
+
+    def __init__(self, export: Export, who: Identity) -> None:
+        self._export = export
+        self._who = who
+
+    def holds(self, peer: Peer, principal: Principal) -> bool:
+        """See `nfsrpc.rpc.service.Ground`."""
+        return self._export.known(peer, principal) is self._who
+
+
 class Exports:
     """The exports of one worker, found by path (to mount) and by handle (ever after).
 
@@ -228,6 +240,18 @@ class Exports:
                 self._opened.clear()
             self._opened[data] = opened
         return opened
+
+    def ground(self, data: bytes, peer: Peer, principal: Principal) -> Acquaintance | None:
+        """On what answers to a caller about the file of a handle rest.
+
+        None if they may change by themselves: for a caller who has to be asked each time, or a handle that expires.
+        """
+        found = self._opened.get(data)
+        if found is None:
+            return None
+        export, _ = found
+        who = export.known(peer, principal)
+        return None if who is None else Acquaintance(export, who)
 
     def under(self, path: bytes) -> tuple[Export, list[bytes]] | None:
         """The export with the longest path that holds `path`, and the names that lead on from its root."""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from nfsrpc.protocols import nfs_prot as v2
-from nfsrpc.rpc.dispatch import Binding, Call, Drop, Encoded
+from nfsrpc.rpc.dispatch import NO_GROUND, Binding, Call, Drop, Encoded, Ground
 from nfsrpc.rpc.work import Work
 from nfsrpc.store import DIRECTORY, KIND, REGULAR, Attributes, Changes, Store, Ufid
 from nfsrpc.xdr import Procedure
@@ -58,6 +58,15 @@ _FAILURES: Final[Mapping[int, Callable[[v2.nfsstat], Any]]] = MappingProxyType({
     v2.NFSPROC_READDIR: v2.readdirres,
     v2.NFSPROC_STATFS: v2.statfsres,
 })
+_STANDING: Final = frozenset({
+    v2.NFSPROC_GETATTR,
+    v2.NFSPROC_LOOKUP,
+    v2.NFSPROC_READLINK,
+    v2.NFSPROC_READ,
+    v2.NFSPROC_READDIR,
+})
+"""Procedures that answer the same as long as the store and the caller's rights stay as they are."""
+
 _DOTS: Final = (b".", b"..")
 _MAKEABLE: Final = (stat.S_IFREG, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
@@ -306,13 +315,21 @@ def binding(exports: Exports) -> Binding:
             return None
         return export.store
 
+    def ground(call: Call) -> Ground | None:
+        number = call.target.procedure.number
+        if number == v2.NFSPROC_NULL:
+            return NO_GROUND
+        if number not in _STANDING:
+            return None
+        return exports.ground(call.message[call.body : call.body + SIZE], call.peer, call.principal)
+
     def failure(procedure: Procedure, error: OSError) -> Any:
         if error.errno in PASSING:
             raise Drop
         make = _FAILURES.get(procedure.number)
         return None if make is None else make(v2_status(error))
 
-    return Binding(Nfs2(exports), work, ONCE, failure)
+    return Binding(Nfs2(exports), work, ONCE, failure, ground=ground)
 
 
 def _ufid(node: Attributes) -> Ufid:

@@ -10,12 +10,12 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from struct import error
 from typing import TYPE_CHECKING, Any, Final
 
-from nfsrpc.protocols.rpc_msg import accept_stat, auth_stat
+from nfsrpc.protocols.rpc_msg import accept_stat
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits, XdrError
 
+from .admission import Admission
 from .counters import Counters, Recorder
 from .errors import (
     AuthRefused,
@@ -28,31 +28,24 @@ from .errors import (
 from .history import Full, History, Kept, Lost, UnderWay
 from .later import HELD, Held, Later, Postponed
 from .logs import log_refusal
-from .message import (
-    XID_AND_LENGTH,
-    CallHeader,
-    Refusal,
-    Rejected,
-    accepted,
-    auth_error,
-    decode_call,
-    program_mismatch,
-    success,
-)
+from .message import Refusal, Rejected, accepted, auth_error, program_mismatch, success
 from .recent import RecentReplies
-from .security import Accept, Peer, ServerFlavor
-from .service import Binding, Call, Drop, Encoded, Reply, Service, Taken, Target, at_most_once, called, replay_key
+from .security import Peer, ServerFlavor
+from .service import NO_GROUND, Binding, Call, Drop, Encoded, Ground, Reply, Service, Taken, at_most_once, replay_key
+from .standing import LONGEST, StandingAnswers
 from .work import Work
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 __all__ = [
+    "NO_GROUND",
     "Binding",
     "Call",
     "Dispatcher",
     "Drop",
     "Encoded",
+    "Ground",
     "Peer",
     "Reply",
     "Service",
@@ -64,8 +57,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _FAILED: Final = Kept(accept_stat.SYSTEM_ERR, b"")
-_HEADS: Final = 4096
-"""Headers that are known: some procedures each of the users of some hundred client machines."""
 
 
 class Dispatcher:
@@ -85,28 +76,11 @@ class Dispatcher:
     ) -> None:
         self._recorder = Counters().recorder(0) if recorder is None else recorder
         self._limits = limits
-        self._flavors = {flavor.flavor: flavor for flavor in flavors}
         self._recent = RecentReplies()
-        self._heads: dict[bytes, tuple[Target, Accept]] = {}
-        self._deadline = 0.0
+        self._admission = Admission(bindings, flavors, self._recorder, self._recent)
+        self._standing = StandingAnswers()
         self._held: list[tuple[Work, Call, bytes]] = []
         self._held_since = 0.0
-        self._targets: dict[tuple[int, int, int], Target] = {}
-        self._versions: dict[int, list[int]] = {}
-        for binding in bindings:
-            service = binding.service
-            self._versions.setdefault(service.program, []).append(service.version)
-            for number, procedure in service.procedures.items():
-                self._targets[service.program, service.version, number] = Target(
-                    procedure,
-                    getattr(service, procedure.name),
-                    binding,
-                    number in binding.once,
-                    binding.history if number in binding.once else None,
-                    self._recorder.row(procedure),
-                    binding.tls_required and number != 0,
-                    called(service.program, service.version, number),
-                )
 
     def turn(self, batch: Sequence[tuple[bytes, Peer]]) -> list[Reply]:
         """Run the calls of `batch`, return their replies in the same order: `take`, and `commit` behind it."""
@@ -122,12 +96,19 @@ class Dispatcher:
         """
         replies: list[Taken] = [None] * len(batch)
         began = time.monotonic()
-        self._deadline = began + self._limits.call_seconds
+        deadline = began + self._limits.call_seconds
         rows: list[int] = []
         units: dict[Work, list[tuple[int, Call]]] = {}
+        standing, answers = self._standing, self._standing.answers
+        standing.begin()
         for place, (message, peer) in enumerate(batch):
+            answer = answers.get(message[4:]) if len(message) <= LONGEST else None
+            if answer is not None and answer.holds(peer):
+                rows.append(answer.row)
+                replies[place] = answer.reply(message)
+                continue
             try:
-                call = self._accept(message, peer)
+                call = self._admission.admit(message, peer, deadline)
             except Refusal as refusal:
                 replies[place] = None if refusal.reply is None else [refusal.reply]
                 log_refusal(message, peer, refusal.reply)
@@ -147,12 +128,16 @@ class Dispatcher:
                 continue
             rows.append(target.row)
             if work is None:
+                if target.ground is not None:
+                    standing.watch(None, ((place, call),))
                 history = target.history
                 replies[place] = self._answer(call) if history is None else self._answer_claimed(history, call)
             else:
                 units.setdefault(work, []).append((place, call))
         for work, calls in units.items():
+            standing.watch(work, calls)
             self._run_unit(work, calls, replies)
+        standing.settle(replies)
         self._recent.settle(batch, replies)
         self._recorder.turn(rows, began)
         return replies
@@ -175,64 +160,6 @@ class Dispatcher:
         self._recent.settle([(message, call.peer) for _, call, message in held], replies)
         self._recorder.turn([call.target.row for _, call, _ in held], self._held_since)
         return replies
-
-    def _accept(self, message: bytes, peer: Peer) -> Call:
-        """Header and identity of one message; everything that forbids going on raises `Refusal`.
-
-        A header that differs from an earlier one in its xid alone need not be looked at again.
-        """
-        xid: int
-        length: int
-        try:
-            xid, length = XID_AND_LENGTH.unpack_from(message)
-        except error:
-            return self._accept_new(message, peer, b"")
-        body = (length + 43) & ~3  # behind an empty verifier: 40 bytes, and a multiple of four for the credential
-        head = message[4:body]
-        known = self._heads.get(head)
-        if known is None:
-            return self._accept_new(message, peer, head)
-        target, accept = known
-        return Call(peer, accept, accept.principal, xid, target, message, body, self._deadline)
-
-    def _accept_new(self, message: bytes, peer: Peer, head: bytes) -> Call:
-        header = decode_call(message)
-        flavor = self._flavors.get(header.credential.flavor)
-        if flavor is None:
-            raise Refusal(auth_error(header.xid, auth_stat.AUTH_REJECTEDCRED))
-        if flavor.single_use:
-            self._recent.admit(message, peer)
-        try:
-            accept = flavor.accept(header, message, peer)
-        except Rejected as rejected:
-            raise Refusal(auth_error(header.xid, rejected.stat)) from None
-        target = self._targets.get((header.program, header.version, header.procedure))
-        if target is None:
-            raise Refusal(self._unavailable(header, accept))
-        if target.guarded and peer.tls is None:
-            raise Refusal(auth_error(header.xid, auth_stat.AUTH_TOOWEAK))
-        if accept.seal is None:
-            if accept.lasting and not target.guarded and 4 + len(head) == header.body:
-                self._keep(head, target, accept)
-            return Call(peer, accept, accept.principal, header.xid, target, message, header.body, self._deadline)
-        try:
-            message, body = accept.seal.unwrap(message, header.body)
-        except GarbageArguments:
-            raise Refusal(accepted(header.xid, accept_stat.GARBAGE_ARGS, accept.verifier)) from None
-        return Call(peer, accept, accept.principal, header.xid, target, message, body, self._deadline)
-
-    def _keep(self, head: bytes, target: Target, accept: Accept) -> None:
-        if len(self._heads) >= _HEADS:
-            self._heads.clear()
-        self._heads[head] = target, accept
-
-    def _unavailable(self, header: CallHeader, accept: Accept) -> bytes:
-        versions = self._versions.get(header.program)
-        if versions is None:
-            return accepted(header.xid, accept_stat.PROG_UNAVAIL, accept.verifier)
-        if header.version not in versions:
-            return program_mismatch(header.xid, min(versions), max(versions), accept.verifier)
-        return accepted(header.xid, accept_stat.PROC_UNAVAIL, accept.verifier)
 
     def _run_unit(self, work: Work, calls: list[tuple[int, Call]], replies: list[Taken] | list[Reply]) -> None:
         """Run `calls` in one unit of `work`. If it cannot be made durable, each has another try by itself.
@@ -362,10 +289,12 @@ class Dispatcher:
 
     def _fail(self, call: Call, error: Exception) -> list[bytes] | None:
         """The reply of a call that is not answered with SUCCESS, counted."""
+        call.failed = True
         self._recorder.failed(call.target.row)
         return _error_reply(call, error)
 
     def _failed(self, call: Call, failure: OSError) -> Reply:
+        call.failed = True
         make = call.target.binding.failure
         if make is None:
             return self._fail(call, failure)

@@ -21,10 +21,9 @@ class AsyncDispatcher(Dispatcher):
     async def answer(self, message: bytes, peer: Peer) -> list[bytes] | None:
         """The reply of one call; None where it gets none. A handler that outlives the call's deadline is cancelled."""
         began, row = time.monotonic(), self._recorder.refused
-        self._deadline = began + self._limits.call_seconds
         reply: list[bytes] | None = None
         try:
-            call = self._accept(message, peer)
+            call = self._admission.admit(message, peer, began + self._limits.call_seconds)
             row = call.target.row
             reply = await self._reply(call)
         except Refusal as refusal:

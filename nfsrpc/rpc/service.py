@@ -47,6 +47,24 @@ class Encoded:
         self.parts = parts
 
 
+class Ground(Protocol):
+    """What the answer to a call rests on, besides its bytes and the resource behind its unit of work."""
+
+    def holds(self, peer: Peer, principal: Any) -> bool:
+        """Whether `principal`, calling from `peer`, is still told the same."""
+
+
+class NoGround:
+    """The `Ground` of an answer that is always the same, as that of procedure 0."""
+
+    def holds(self, _peer: Peer, _principal: Any) -> bool:
+        """True."""
+        return True
+
+
+NO_GROUND: Final = NoGround()
+
+
 class Drop(Exception):
     """Raised by a handler that wants its call to stay unanswered, so that the client asks again later."""
 
@@ -69,6 +87,10 @@ class Binding(NamedTuple):
         Where the calls of `once` are remembered that have no unit of work.
     tls_required
         Refuse calls in clear text (AUTH_TOOWEAK), procedure 0 excepted: it is how one asks for TLS.
+    ground
+        What the answer to a call that changes nothing will rest on; None where the same call may be answered
+        otherwise though nothing has changed. With a ground an answer may be given again, without the handler, as long
+        as that holds and `Work.count` stays the same.
     """
 
     service: Service
@@ -77,6 +99,7 @@ class Binding(NamedTuple):
     failure: Callable[[Procedure, OSError], Any] | None = None
     history: History | None = None
     tls_required: bool = False
+    ground: "Callable[[Call], Ground | None] | None" = None
 
 
 def at_most_once(service: Service, history: History, idempotent: Collection[int] = ()) -> Binding:
@@ -92,11 +115,11 @@ class Call:
     """One call on its way through the server, and the context that a handler gets.
 
     The plain arguments begin at `body` of `message`. `deadline` (of `time.monotonic`) is when the
-    server gives the call up: an answer that comes later finds nobody waiting.
+    server gives the call up: an answer that comes later finds nobody waiting. `failed`: its handler did not return.
     """
 
     # Written out, because the constructor that `dataclass` makes is not compiled; one runs for each call.
-    __slots__ = ("accept", "body", "deadline", "message", "peer", "principal", "target", "xid")
+    __slots__ = ("accept", "body", "deadline", "failed", "message", "peer", "principal", "target", "xid")
 
     def __init__(
         self,
@@ -117,6 +140,7 @@ class Call:
         self.message = message
         self.body = body
         self.deadline = deadline
+        self.failed = False
 
     def __repr__(self) -> str:
         return f"Call(peer={self.peer!r}, principal={self.principal!r}, xid={self.xid}, target={self.target!r})"
@@ -136,7 +160,9 @@ class Call:
 class Target:
     """A procedure as it is found by its numbers; `numbers` are these as they begin a replay key."""
 
-    __slots__ = ("binding", "decode", "encode", "guarded", "handler", "history", "numbers", "once", "procedure", "row")
+    __slots__ = (
+        "binding", "decode", "encode", "ground", "guarded", "handler", "history", "numbers", "once", "procedure", "row"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -154,6 +180,7 @@ class Target:
         self.encode = procedure.encode_result
         self.handler = handler
         self.binding = binding
+        self.ground = binding.ground
         self.once = once
         self.history = history
         self.row = row

@@ -14,6 +14,12 @@ from typing import Protocol
 class Work(Protocol):
     """What a transactional resource behind a service offers to the dispatcher."""
 
+    def count(self) -> int:
+        """A number that has changed, for every process, before anybody is told of a change of the resource.
+
+        -1 while it is not known, or never will be: then nothing that is said of the resource stands.
+        """
+
     def begin(self, changing: bool) -> None:
         """Open a unit. `changing` says that a call in it may change the resource: waits for the writer's lock."""
 

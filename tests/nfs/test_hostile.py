@@ -6,6 +6,7 @@ import stat
 
 import pytest
 from nfs2_calls import UNSET, create, getattr_, lookup, made, mkdir, names, read, sattr, setattr_, where, write
+from site_in_memory import FLAVORS
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.nfs import nfs2
@@ -215,7 +216,7 @@ def two(tree):
     """The same store exported twice; `tree` goes on with both, `roots` has their handles."""
     specs = [ExportSpec(path, str(tree.path)) for path in (b"/vol", b"/other")]
     tree.exports = Exports(specs, {str(tree.path): tree.volume})
-    tree.dispatcher = Dispatcher([nfs2.binding(tree.exports)], tree.dispatcher._flavors.values())
+    tree.dispatcher = Dispatcher([nfs2.binding(tree.exports)], FLAVORS)
     tree.roots = [v2.nfs_fh(export.handle(tree.volume.root)) for export in tree.exports]
     return tree
 
@@ -268,7 +269,7 @@ def make_root(site):
     specs = [ExportSpec(b"/vol", str(site.path))]
     exports = Exports(specs, {str(site.path): site.volume})
     caller = site.caller(0)
-    caller.dispatcher = Dispatcher([nfs2.binding(exports)], site.dispatcher._flavors.values())
+    caller.dispatcher = Dispatcher([nfs2.binding(exports)], FLAVORS)
     return v2.NFS_PROGRAM_2_client(caller)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from nfs2_calls import made, mkdir, write
+from site_in_memory import FLAVORS
 
 from nfsrpc.nfs import rquota
 from nfsrpc.nfs.rquota import rquota_of
@@ -19,7 +20,7 @@ def ask(site):
 
     def ask(uid, *, of, path=b"/vol", **caller):
         caller = site.caller(uid, **caller)
-        caller.dispatcher = Dispatcher(rquota.bindings(site.exports), site.dispatcher._flavors.values())
+        caller.dispatcher = Dispatcher(rquota.bindings(site.exports), FLAVORS)
         one, two = rq.RQUOTAPROG_1_client(caller), rq.RQUOTAPROG_2_client(caller)
         signed = of - (1 << 32) if of >> 31 else of
         first = one.RQUOTAPROC_GETQUOTA(rq.getquota_args(path, signed))
@@ -76,7 +77,7 @@ def test_an_export_answers_its_own_clients(make_site):
     set_limits(site.path, 1000, Limits(1 << 20, 5))
     for host, uid, status in (("10.0.0.1", 1000, OK), ("10.0.0.1", 0, REFUSED), ("192.0.2.1", 1000, REFUSED)):
         caller = site.caller(uid, host=host)
-        caller.dispatcher = Dispatcher(rquota.bindings(site.exports), site.dispatcher._flavors.values())
+        caller.dispatcher = Dispatcher(rquota.bindings(site.exports), FLAVORS)
         asked = rq.getquota_args(b"/vol", 1000)
         assert rq.RQUOTAPROG_1_client(caller).RQUOTAPROC_GETQUOTA(asked).status == status
 

@@ -264,6 +264,9 @@ class Ledger:
         self.refuses = {}
         self.now = {}
 
+    def count(self):
+        return -1
+
     def begin(self, changing):
         self.said.append(f"begin {changing}")
         self.now = dict(self.kept)

@@ -7,7 +7,7 @@ import pytest
 from nfsrpc.auth import NoneAuthenticator, SysAuthenticator
 from nfsrpc.auth.none import ANONYMOUS
 from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_service
-from nfsrpc.rpc import dispatch
+from nfsrpc.rpc import admission
 from nfsrpc.rpc.dispatch import Binding, Dispatcher, Peer
 from nfsrpc.rpc.security import Accept
 
@@ -136,7 +136,7 @@ def test_several_are_known_at_a_time():
 
 @pytest.mark.interpreted
 def test_so_many_are_known_and_no_more(monkeypatch):
-    monkeypatch.setattr(dispatch, "_HEADS", 4)
+    monkeypatch.setattr(admission, "_HEADS", 4)
     watched = Watched(SysAuthenticator(), lasting=True)
     dispatcher = Dispatcher([Binding(Files())], [watched])
     bodies = [struct.pack(">I I4s II I", 1, 4, b"host", uid, 8, 0) for uid in range(5)]

@@ -3,7 +3,8 @@
     valgrind --tool=callgrind --dump-before=getppid python counted_calls.py VOLUME
 
 It makes a volume, and prints the names of what it does, in order. Each is done once uncounted, so that what is known
-after the first time is known, and again between two calls of `getppid`, which nothing else calls.
+after the first time is known, and again between two calls of `getppid`, which nothing else calls. Calls that change
+nothing are made by a second user then, to whom no answer has been given; "again" is what he has been told before.
 """
 
 import os
@@ -19,7 +20,7 @@ from site_in_memory import MemoryCaller, Site, rules_for_everybody
 
 from nfsrpc.nfs.fattr2 import TRANSFER
 from nfsrpc.protocols import nfs_prot as v2
-from nfsrpc.rpc.dispatch import Reply
+from nfsrpc.rpc.dispatch import Peer, Reply
 from nfsrpc.rpc.message import decode_reply
 from nfsrpc.store.held import hold
 from nfsrpc.store.volume import make_volume
@@ -32,6 +33,7 @@ TURN = 4
 """Calls that are there at once."""
 BLOCKS = 32
 DATA = bytes(TRANSFER)
+Named = tuple[str, Callable[[int], bytes]]
 
 
 class Unsent:
@@ -54,15 +56,17 @@ def served(path: Path) -> tuple[Site, list[v2.nfs_fh]]:
     return site, files
 
 
-def messages(site: Site, files: list[v2.nfs_fh]) -> Iterator[tuple[str, Callable[[int], bytes]]]:
-    """What is counted, by its name: the message of each of 2 * COUNT calls."""
-    calls, root, first = v2.NFS_PROGRAM_2_client(Unsent(site.caller())), site.root, files[0]
-    yield "NULL", lambda n: calls.NFSPROC_NULL()
-    yield "GETATTR", lambda n: calls.NFSPROC_GETATTR(files[n % COUNT])
-    yield "LOOKUP", lambda n: nfs2_calls.lookup(calls, root, b"file %d" % (n % COUNT))
-    yield "READ", lambda n: calls.NFSPROC_READ(v2.readargs(first, n % BLOCKS * TRANSFER, TRANSFER, 0))
-    yield "READDIR", lambda n: calls.NFSPROC_READDIR(v2.readdirargs(root, bytes(4), TRANSFER))
-    yield "WRITE", lambda n: nfs2_calls.write(calls, first, n % BLOCKS * TRANSFER, DATA)
+def reading(calls: v2.NFS_PROGRAM_2_client, root: v2.nfs_fh, files: list[v2.nfs_fh]) -> Iterator[Named]:
+    """Calls that change nothing, by their names: the message of each of COUNT different ones."""
+    yield "GETATTR", lambda n: calls.NFSPROC_GETATTR(files[n])
+    yield "LOOKUP", lambda n: nfs2_calls.lookup(calls, root, b"file %d" % n)
+    yield "READ", lambda n: calls.NFSPROC_READ(v2.readargs(files[0], n % BLOCKS * TRANSFER, TRANSFER, n))
+    yield "READDIR", lambda n: calls.NFSPROC_READDIR(v2.readdirargs(root, bytes(4), TRANSFER - n))
+
+
+def changing(calls: v2.NFS_PROGRAM_2_client, root: v2.nfs_fh, files: list[v2.nfs_fh]) -> Iterator[Named]:
+    """Calls that change something."""
+    yield "WRITE", lambda n: nfs2_calls.write(calls, files[0], n % BLOCKS * TRANSFER, DATA)
     new = nfs2_calls.sattr(mode=0o644)
     yield "CREATE", lambda n: calls.NFSPROC_CREATE(v2.createargs(nfs2_calls.where(root, b"new %d" % n), new))
 
@@ -94,13 +98,34 @@ def counted(name: str, act: Callable[[], T]) -> T:
 
 def main(path: Path) -> None:
     site, files = served(path)
-    peer, turn = site.caller().peer, site.dispatcher.turn
-    for name, message in messages(site, files):
-        calls = [(message(n), peer) for n in range(2 * COUNT)]
-        turns = [calls[start : start + TURN] for start in range(0, len(calls), TURN)]
-        first, second = turns[: len(turns) // 2], turns[len(turns) // 2 :]
-        check(chain(*map(turn, first)))
-        check(chain(*counted(name, lambda: list(map(turn, second)))))  # noqa: B023 - called at once
+    first, second = site.caller(0), site.caller(1)
+
+    def turns(messages: Iterable[bytes]) -> list[list[tuple[bytes, Peer]]]:
+        calls = [(message, first.peer) for message in messages]
+        return [calls[start : start + TURN] for start in range(0, len(calls), TURN)]
+
+    def run(turns: list[list[tuple[bytes, Peer]]]) -> Iterable[Reply]:
+        return chain(*[site.dispatcher.turn(turn) for turn in turns])
+
+    def count(name: str, turns: list[list[tuple[bytes, Peer]]]) -> None:
+        check(counted(name, lambda: run(turns)))
+
+    ours, others = (v2.NFS_PROGRAM_2_client(Unsent(caller)) for caller in (first, second))
+    nothing = turns(ours.NFSPROC_NULL() for _ in range(COUNT))
+    check(run(nothing))
+    count("NULL", nothing)
+    for (name, known), (_, new) in zip(reading(ours, site.root, files), reading(others, site.root, files), strict=True):
+        check(run(turns(map(known, range(COUNT)))))
+        asked = turns(map(new, range(COUNT)))
+        check(run(asked[-1:]))  # now the second user's header is known as well
+        count(name, asked)
+        for _ in range(2 * TURN):  # until answers have been given often enough to stand
+            check(run(asked))
+        count(f"{name} again", asked)
+    for name, message in changing(ours, site.root, files):
+        asked = turns(map(message, range(2 * COUNT)))
+        check(run(asked[: len(asked) // 2]))
+        count(name, asked[len(asked) // 2 :])
     standard(COUNT)
     counted("standard", lambda: standard(COUNT))
     site.close()

@@ -20,6 +20,8 @@ from nfsrpc.rpc.message import NULL_AUTH, decode_reply, encode_call
 from nfsrpc.store.held import Held
 from nfsrpc.xdr import DEFAULT_LIMITS, Procedure
 
+FLAVORS = (NoneAuthenticator(), SysAuthenticator())
+
 
 def rules_for_everybody(**options: bool) -> tuple[Rule, ...]:
     """Everybody is let in, with these fields of `Access`; the others are off."""
@@ -77,7 +79,7 @@ class Site:
         self.rmtab = Rmtab(str(self.held.keep / "rmtab"))
         self.dispatcher = Dispatcher(
             [nfs2.binding(self.exports), *mount.bindings(self.exports, Rmtabs({self.volume.fsid: self.rmtab}))],
-            [NoneAuthenticator(), SysAuthenticator()],
+            FLAVORS,
         )
         (export,) = self.exports
         self.root = v2.nfs_fh(export.handle(self.volume.root))

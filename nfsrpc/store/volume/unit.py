@@ -84,6 +84,10 @@ class Unit:
         self._start = start
         self._final = final
 
+    def count(self) -> int:
+        """See `Work.count`."""
+        return self._writer.count()
+
     def begin(self, changing: bool) -> None:
         """Open a unit; see `Work.begin`."""
         if self._open:
@@ -219,6 +223,9 @@ class Unit:
             try:
                 for part in self._parts:
                     part.settle(outcome)
+                if outcome is Outcome.UNDONE:  # content may have been written over
+                    self._writer.begin_change()
+                    self._writer.end_change()
             finally:
                 self.changing = False
                 self._writer.give_up()

@@ -109,6 +109,10 @@ class Volume:
 
     # --- units of work ----------------------------------------------------------------------------------------------
 
+    def count(self) -> int:
+        """See `Work.count`."""
+        return self._unit.count()
+
     def begin(self, changing: bool) -> None:
         """See `Work.begin`."""
         self._unit.begin(changing)
