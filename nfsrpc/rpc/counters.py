@@ -129,7 +129,7 @@ class Recorder:
         self._words[row + _FAILURES] += 1
 
     def replayed(self, row: int) -> None:
-        """One more call that was answered from memory."""
+        """One more call that has run before, and was told its result again."""
         self._words[row + _REPLAYS] += 1
 
     def turn(self, rows: list[int], began: float) -> None:

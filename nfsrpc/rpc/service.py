@@ -115,7 +115,8 @@ class Call:
     """One call on its way through the server, and the context that a handler gets.
 
     The plain arguments begin at `body` of `message`. `deadline` (of `time.monotonic`) is when the
-    server gives the call up: an answer that comes later finds nobody waiting. `failed`: its handler did not return.
+    server gives the call up: an answer that comes later finds nobody waiting. `failed`: what it is
+    told is not what a handler returned.
     """
 
     # Written out, because the constructor that `dataclass` makes is not compiled; one runs for each call.

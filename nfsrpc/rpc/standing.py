@@ -38,6 +38,8 @@ class Basis:
         """Whether the resource is still in that state; if not, it `holds` no more."""
         if self._work is not None and self._work.count() != self._count:
             self.holds = False
+            self._asked.clear()  # answers that have fallen keep this object
+            self._asked_before.clear()
         return self.holds
 
     def again(self, mark: int, calls: int) -> bool:
@@ -94,6 +96,7 @@ class StandingAnswers:
 
     def begin(self) -> None:
         """A turn begins: what others have changed meanwhile, its calls shall see."""
+        self._watched.clear()
         for work, basis in list(self._bases.items()):
             if not basis.look():
                 del self._bases[work]
@@ -143,7 +146,7 @@ class StandingAnswers:
 def _ground(call: Call) -> Ground | None:
     """What the answer to `call` will rest on; None if the next such call has to be looked at by itself."""
     make = call.target.ground
-    if make is None or call.target.guarded or not call.accept.lasting:
+    if make is None or call.target.once or call.target.guarded or not call.accept.lasting:
         return None
     _, length = XID_AND_LENGTH.unpack_from(call.message)
     if call.body != (length + 43) & ~3:  # only with an empty verifier is a lasting credential accepted just so

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 
 import pytest
 from nfs2_calls import lookup, made, sattr, setattr_, where, write
@@ -12,7 +13,9 @@ from nfsrpc.nfs.exports import Exports
 from nfsrpc.protocols import nfs_prot as v2
 from nfsrpc.protocols.nfs_prot import nfsstat as s
 from nfsrpc.rpc.dispatch import Dispatcher
+from nfsrpc.store.volume.identity import rekey_volume
 
+HOUR = 3600 * 10**9
 TIMES = 3
 """The first answer, one that is kept, and the same again."""
 
@@ -104,6 +107,64 @@ def test_a_change_that_was_undone_leaves_one_truth(site, file, other, monkeypatc
     seen = [often(site, file), asked(other, file)]
     site.restart()
     assert seen == [asked(site, file)] * 2
+
+
+def test_what_stands_is_answered_without_the_store(site, file, monkeypatch):
+    told = often(site, file)
+
+    def closed(*_):
+        raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr(type(site.volume), "begin", closed)
+    answers = asked(site, file)
+    failed = {name for name, answer in answers.items() if getattr(answer, "status", answer) == s.NFSERR_IO}
+    assert failed == {"STATFS", "LOOKUP of nothing", "READLINK"}, "the room may change, and failures do not stand"
+    assert all(answers[name] == told[name] for name in answers.keys() - failed)
+
+
+def test_by_a_handle_that_expires_everything_is_asked_anew(site, file, monkeypatch):
+    rekey_volume(site.path, HOUR)
+    site.restart()
+    old, new = file, lookup(site.nfs(), site.root, b"file").diropres.file
+    assert old != new
+    for _ in range(TIMES):
+        assert site.nfs().NFSPROC_GETATTR(old) == site.nfs().NFSPROC_GETATTR(new)
+
+    def closed(*_):
+        raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr(type(site.volume), "begin", closed)
+    assert site.nfs().NFSPROC_GETATTR(new).status == s.NFS_OK
+    assert site.nfs().NFSPROC_GETATTR(old).status == s.NFSERR_IO
+
+
+def test_who_is_killed_while_he_writes_leaves_one_truth(site, file, other):
+    often(site, file)
+    (child := os.fork()) or written_and_killed(site)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert site.volume.count() == -1
+    seen = [often(site, file), asked(other, file)]
+    site.restart()
+    assert seen == [asked(site, file)] * 2
+    assert site.volume.count() > 0
+    assert seen[0]["READ"].reply.data == b"killed"
+
+
+def written_and_killed(site):
+    """In a process of its own: a worker that dies between writing and its commit."""
+    store = site.held.attach()
+    store.begin(True)
+    with store.step():
+        store.write(store.lookup(store.root, b"file").ufid, 0, b"killed")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_store_that_is_closed_is_no_ground(site, file):
+    """As after a reload that took it away and then failed: calls for it fail, and no others."""
+    often(site, file)
+    site.volume.close()
+    assert asked(site, file)["GETATTR"].status == s.NFSERR_IO
+    assert site.nfs().NFSPROC_NULL() is None
 
 
 @pytest.mark.parametrize("kind", ["directory"], indirect=True)

@@ -12,6 +12,7 @@ from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_service
 from nfsrpc.rpc import standing
 from nfsrpc.rpc.counters import Counters
 from nfsrpc.rpc.dispatch import NO_GROUND, Binding, Dispatcher, Drop, Encoded, Peer
+from nfsrpc.rpc.history import MemoryHistory
 from nfsrpc.rpc.security import Accept
 from nfsrpc.xdr import DEFAULT_LIMITS, Limits
 
@@ -212,6 +213,16 @@ def test_a_failure_does_not_stand(shelf, outcome):
     served.reply(read(11), read(12))
     served.service.outcome = None
     assert served.reads(2) == [4, 4], "it was asked for before"
+
+
+def test_what_must_not_run_twice_has_no_standing_answer():
+    served = Served(once=frozenset({WRITE, READ}), history=MemoryHistory())
+    served.service.outcome = ZeroDivisionError("a bug")
+    for xid in (91, 92, 93):
+        (reply,) = served.reply(read(xid))
+        assert reply[20:] == struct.pack(">I", 5), "SYSTEM_ERR"
+    served.service.outcome = None
+    assert served.reads(3) == [4, 5, 6]
 
 
 class Flavor:

@@ -196,7 +196,9 @@ class Contents:
         """The file is about to be changed: sync it before the unit commits, or behind it."""
         if self._behind is not None:
             self._behind.check(key)
-        self._dirty[key] = None
+        if key not in self._dirty:
+            self._unit.write_over()
+            self._dirty[key] = None
 
     def put_right(self, key: Key) -> None:
         """Once the unit is committed, cut the file to the size in its row, or remove it if no row has it any more."""

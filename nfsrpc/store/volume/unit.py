@@ -223,8 +223,7 @@ class Unit:
             try:
                 for part in self._parts:
                     part.settle(outcome)
-                if outcome is Outcome.UNDONE:  # content may have been written over
-                    self._writer.begin_change()
+                if outcome is Outcome.UNDONE:
                     self._writer.end_change()
             finally:
                 self.changing = False
@@ -250,6 +249,10 @@ class Unit:
         """SQLite may have rolled back by itself after an error; what came then would be a transaction of its own."""
         if self._broken or not (self._waiting or self._database.in_transaction):
             raise OSError(errno.EIO, "the unit of work was undone by an earlier error")
+
+    def write_over(self) -> None:
+        """Content that others see is about to be written over, whatever becomes of the unit."""
+        self._writer.begin_change()
 
     def run(self, statement: str, values: tuple[object, ...] = ()) -> None:
         """Execute a statement that changes the store, so that the step it belongs to can take it back."""

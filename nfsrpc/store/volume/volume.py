@@ -110,8 +110,8 @@ class Volume:
     # --- units of work ----------------------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """See `Work.count`."""
-        return self._unit.count()
+        """See `Work.count`; of a closed volume nothing is known."""
+        return -1 if self._closed else self._unit.count()
 
     def begin(self, changing: bool) -> None:
         """See `Work.begin`."""

@@ -16,9 +16,9 @@ _LOOKS: Final = 200
 class Writer:
     """The file `writer` of one volume, as one process has it.
 
-    The count is odd from before a commit until after it. So it differs from
-    what it was as soon as anybody has been told of a change; and a process that
-    is killed on the way leaves it odd, which tells nobody anything. It is written
+    The count is odd from before a commit, or before content is written over, until
+    after it. So it differs from what it was as soon as anybody can see a change; and a process
+    that is killed on the way leaves it odd, which tells nobody anything, until the next one comes. It is written
     in memory: a system call would bring the file's time into the journal of the
     host's file system, and so into syncs.
     """
@@ -33,11 +33,20 @@ class Writer:
             os.close(self._descriptor)
             raise
         self._counts = memoryview(self._mapped).cast("Q")
+        if self.count() < 0:
+            self._end_left()
 
     def _make(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         if os.fstat(self._descriptor).st_size < _SIZE:
             os.pwrite(self._descriptor, bytes(_SIZE), 0)
+        self.give_up()
+
+    def _end_left(self) -> None:
+        """Who has begun a change is at it still, or was killed: what he has done is done then."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        if self.count() < 0:
+            self.end_change()
         self.give_up()
 
     def take(self) -> None:
@@ -56,12 +65,12 @@ class Writer:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def count(self) -> int:
-        """The changes so far, doubled; -1 while one may be under way."""
+        """The changes so far, also those that were undone, doubled; -1 while one may be under way."""
         count = self._counts[0]
         return -1 if count & 1 else count
 
     def begin_change(self) -> None:
-        """Holding the lock, before a commit."""
+        """Holding the lock, before a commit, or before content is written over."""
         self._counts[0] |= 1
 
     def end_change(self) -> None:
