@@ -153,6 +153,16 @@ def mutations(data: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
+def assert_same_but_for_nans(written: bytes, read: bytes) -> None:
+    """Equal, but that a signalling NaN of 32 bits, which no Python float can hold, has become a quiet one."""
+    assert len(written) == len(read)
+    for at, (ours, theirs) in enumerate(zip(written, read, strict=True)):
+        if ours != theirs:
+            assert (at % 4, ours) == (1, theirs | 0x40), (written, read)
+            assert read[at - 1] in b"\x7f\xff", (written, read)
+            assert theirs >= 0x80, (written, read)
+
+
 @pytest.mark.parametrize("label", FILES)
 def test_mutated_bytes_are_accepted_exactly_when_c_accepts_them(build: Callable, label: str) -> None:
     peer, values, module = build(label)
@@ -176,7 +186,7 @@ def same_verdict(peer: Peer, values: Values, module: ModuleType, name: str, exam
             assert consumed < 0 or any(reason in refused for reason in STRICTER), (name, data, refused)
             return
         assert consumed == end, (name, data, value)
-        assert encode(encoder, value) == data[:end]
+        assert_same_but_for_nans(encode(encoder, value), data[:end])
         # C's strings end at a zero byte, so what it writes back may be shorter than what it read.
         assert again == data[:end] or b"\0" in data
 
