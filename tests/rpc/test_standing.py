@@ -295,6 +295,18 @@ def test_what_is_asked_for_again_too_late_is_new():
     assert served.reads(3) == [1026, 1027, 1027]
 
 
+def test_what_has_fallen_remembers_nothing():
+    """Answers that do not hold any more keep the state they rested on until they make room: it must be small."""
+    shelf = Shelf()
+    state = standing.Basis(shelf, shelf.count())
+    asked = [state.again(1, 1), state.again(1, 512), state.again(2, 1), state.again(1, 1), state.again(2, 1)]
+    assert asked == [False, True, False, True, True]
+    assert state.look()
+    shelf.changes += 1
+    assert not state.look()
+    assert [state.again(1, 1), state.again(2, 1)] == [False, False]
+
+
 @pytest.mark.interpreted
 @pytest.mark.parametrize(("bound", "value"), [("_KEPT", 3), ("_BYTES", 3 * (52 + 28) + 20)])
 def test_the_oldest_make_room(monkeypatch, bound, value):
@@ -306,3 +318,13 @@ def test_the_oldest_make_room(monkeypatch, bound, value):
     assert served.reads(1, file=1) == [9], "the first one has gone"
     assert served.reads(1, file=3) + served.reads(1, file=4) == [6, 8]
     assert served.reads(1, file=2) == [10], "and the second one for it"
+
+
+@pytest.mark.interpreted
+def test_what_is_kept_anew_takes_its_room_once(monkeypatch):
+    monkeypatch.setattr(standing, "_BYTES", 3 * (52 + 28) + 20)
+    served = Served(Shelf())
+    for turn in range(5):
+        served.reply(write(900 + turn))
+        numbers = [served.reads(2, file=file)[1] for file in (1, 2, 3)]
+    assert [served.reads(1, file=file)[0] for file in (1, 2, 3)] == numbers
