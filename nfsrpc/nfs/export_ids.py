@@ -3,6 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterable, Mapping
+from hashlib import blake2s
 from urllib.parse import quote, unquote_to_bytes
 
 FILE = "exports"
@@ -21,10 +22,7 @@ def export_ids(keys: Iterable[bytes], known: Mapping[bytes, int] | None = None) 
     """
     ids = dict(known or {})
     taken = set(ids.values())
-    new = sorted(set(keys) - ids.keys())
-    if new:
-        from hashlib import blake2s  # brings OpenSSL, and few have new ones
-    for key in new:
+    for key in sorted(set(keys) - ids.keys()):
         if len(taken) >= _IDS:
             raise TooManyExports(f"there have been {_IDS} exports of one store")
         number = int.from_bytes(blake2s(key, digest_size=2).digest())

@@ -13,6 +13,8 @@ import errno
 import os
 import time
 from collections.abc import Callable, Sequence
+from hashlib import blake2s
+from hmac import compare_digest
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -81,7 +83,7 @@ class HandleSealer:
     def open(self, data: bytes) -> Handle:
         """What the 32 bytes of `data` name. OSError(ESTALE) if they are not this store's own work."""
         body = data[: _BODY.size]
-        lasting = _is_mac(data[_BODY.size :], body, self._key)
+        lasting = compare_digest(_mac(body, self._key), data[_BODY.size :])
         if not (lasting or self._is_under_old_key(body, data[_BODY.size :])):
             raise stale()
         kind, flags, export, fsid, inode, generation, spare = _BODY.unpack(body)
@@ -91,16 +93,8 @@ class HandleSealer:
 
     def _is_under_old_key(self, body: bytes, mac: bytes) -> bool:
         now = self._now()
-        return any(old.until > now and _is_mac(mac, body, old.key) for old in self._old_keys)
-
-
-def _is_mac(mac: bytes, body: bytes, key: bytes) -> bool:
-    from hmac import compare_digest
-
-    return compare_digest(_mac(body, key), mac)
+        return any(old.until > now and compare_digest(_mac(body, old.key), mac) for old in self._old_keys)
 
 
 def _mac(body: bytes, key: bytes) -> bytes:
-    from hashlib import blake2s  # brings OpenSSL: a server is up before somebody brings the first handle
-
     return blake2s(body, digest_size=_MAC_SIZE, key=key).digest()

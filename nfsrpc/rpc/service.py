@@ -1,6 +1,7 @@
 """What a server offers, and one call of it on its way through: the words that handlers and the dispatcher share."""
 
 from collections.abc import Callable, Collection, Mapping
+from hashlib import sha256
 from struct import Struct
 from typing import Any, Final, NamedTuple, Protocol
 from zlib import crc32
@@ -206,8 +207,6 @@ def replay_key(call: Call) -> bytes:
     anew, so a CRC-32 of written data will do, and costs a third. The xid comes first in
     clear: clients count it up, so the keys of one client arrive nearly sorted.
     """
-    from hashlib import sha256  # brings OpenSSL, which a server does without until somebody changes something
-
     message, body = call.message, call.body
     rest = body + _DIGESTED
     checksum = crc32(memoryview(message)[rest:]) if rest < len(message) else 0

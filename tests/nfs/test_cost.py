@@ -26,18 +26,18 @@ from nfsrpc.transport.ping import ping
 BOUNDS = {
     # as it comes, compiled
     "NULL": (1.5, 0.6),
-    "GETATTR": (6.7, 2.8),
+    "GETATTR": (6.1, 2.6),
     "GETATTR again": (2.1, 0.8),
-    "LOOKUP": (8.8, 3.9),
+    "LOOKUP": (7.9, 3.4),
     "LOOKUP again": (2.1, 0.8),
-    "READ": (9.4, 4.1),
+    "READ": (8.2, 3.5),
     "READ again": (2.0, 0.8),
-    "READDIR": (7.8, 3.5),
+    "READDIR": (6.9, 3.0),
     "READDIR again": (2.0, 0.8),
     "WRITE": (34.6, 24.6),
     "CREATE": (50.3, 33.8),
 }
-"""The cost of one call, in rounds of `counted_calls.standard`: an eighth above what it was when this was written."""
+"""The cost of one call, in rounds of `counted_calls.standard`: a little above what it was when this was written."""
 START = 15.7
 """The cost of a server of a volume until it first waits for a call, in Pythons that do nothing; likewise."""
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

@@ -8,6 +8,7 @@ most units leave the old end of the table, and its pages, alone.
 """
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from . import schema
@@ -96,8 +97,6 @@ class Replay:
     def _range(self, client: bytes) -> int:
         start = self._ranges.get(client)
         if start is None:
-            from hashlib import blake2b  # brings OpenSSL, which a server does without until it has clients
-
             digest = blake2b(client, digest_size=8, key=self._secret).digest()
             start = self._ranges[client] = int.from_bytes(digest) % _RANGES * _PLACES
         return start
