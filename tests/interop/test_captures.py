@@ -55,31 +55,34 @@ def test_tshark_and_scapy_and_we_read_the_same(capture):
 
 SCAPY = """
 import sys
-from scapy.all import Raw, TCP, TCPSession, sniff
+from scapy.all import PcapReader, Raw, TCPSession, sniff
 from nfsrpc.packets import scapy as rpc
-unknown, messages, missed = set(), 0, 0
+def frames(path):
+    reader = PcapReader(path)
+    while True:
+        try:
+            yield reader.read_packet(1 << 17)
+        except EOFError:
+            return
+unknown, messages = set(), 0
 def look(packet):
-    global messages, missed
+    global messages
     if rpc.Rpc in packet:
         messages += 1
-        reply = packet.getlayer(rpc.RpcReply)
-        if Raw in packet and TCP in packet and reply is not None and reply.prog == -1:
-            missed += 1
-        elif Raw in packet:
+        if Raw in packet:
             unknown.add(packet.summary())
-sniff(offline=sys.argv[1], session=TCPSession, prn=look, store=False)
-print(messages, missed, *unknown, sep="\\n")
+sniff(offline=list(frames(sys.argv[1])), session=TCPSession, prn=look, store=False)
+print(messages, *unknown, sep="\\n")
 """
+"""Frames are read whole: scapy by itself ends them at 65 535 bytes, and on loopback a few are longer by a header."""
 
 
 def scapy_knows_every_byte(capture):
     command = [sys.executable, "-W", "ignore", "-c", SCAPY, capture]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
-    messages, missed, *unknown = done.stdout.splitlines()
-    # On a busy machine scapy's own reassembly sometimes gives one direction of a stream up: then it has not
-    # seen the calls to which the replies belong, and nobody could know their layout.
-    assert int(messages) - int(missed) > 2000
+    messages, *unknown = done.stdout.splitlines()
+    assert int(messages) > 2000
     assert unknown == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import subprocess
 import sys
@@ -29,6 +30,8 @@ ALL_PROGRAMS = [
 """Whatever the program and the port: servers of tests have one that may be that of another protocol."""
 # Two processors put the segments of one stream into the capture, not always in their order.
 WANTED = [*AS_RPC, *ALL_PROGRAMS, "-o", "tcp.reassemble_out_of_order:TRUE"]
+GUESSED = {"rpc", "tls"}
+"""What tshark may take bytes for that no port tells. Of many thousand xids some begin a message of another protocol."""
 SNIFF = Path(__file__).parents[1] / "interop" / "guest" / "sniff.py"
 
 
@@ -47,11 +50,21 @@ def sniffed(namespace: Any, path: Path) -> Iterator[None]:
         process.communicate(timeout=30)
 
 
+@functools.cache
+def _no_other_guess() -> list[str]:
+    """The arguments for tshark that leave it `GUESSED` to guess."""
+    command = ["tshark", "-G", "heuristic-decodes"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    guesses = [line.split("\t") for line in listed.splitlines()]
+    others = {protocol for transport, protocol, _ in guesses if transport in {"udp", "tcp"}} - GUESSED
+    return [argument for protocol in sorted(others) for argument in ("--disable-protocol", protocol)]
+
+
 def tshark(path: Path, display_filter: str, *fields: str) -> list[str]:
     """One line for each packet that the filter lets through, the fields separated by tabs."""
     columns = [argument for name in fields for argument in ("-e", name)]
     done = subprocess.run(
-        ["tshark", "-n", "-r", str(path), *WANTED, "-Y", display_filter, "-T", "fields", *columns],
+        ["tshark", "-n", "-r", str(path), *WANTED, *_no_other_guess(), "-Y", display_filter, "-T", "fields", *columns],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -83,7 +96,8 @@ def tshark_messages(path: Path) -> tuple[list[Told], set[Way]]:
     lost: set[Way] = set()
     inside = False
     way: dict[str, str] = {}
-    command = ["tshark", "-n", "-r", str(path), *WANTED, "-Y", "rpc && !icmp && !icmpv6", "-T", "pdml"]
+    wanted = [*WANTED, *_no_other_guess()]
+    command = ["tshark", "-n", "-r", str(path), *wanted, "-Y", "rpc && !icmp && !icmpv6", "-T", "pdml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         for line in _whole_tags(process.stdout):
             if start := _PROTOCOL.match(line):
