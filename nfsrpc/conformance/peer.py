@@ -29,7 +29,7 @@ class Peer:
         self.proto = proto
         self.timeout = timeout
         self.silence = silence
-        self._xids = itertools.count(int.from_bytes(os.urandom(3), "big") << 8)
+        self._xids = itertools.count(int.from_bytes(os.urandom(4)))
         self._sock: socket.socket | None = None
 
     def connect(self) -> socket.socket:

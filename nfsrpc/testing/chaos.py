@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from nfsrpc.transport.endpoints import bind
+
 from .faults import Faults, Mischief
 
 _CHUNK = 1 << 16
@@ -186,16 +188,10 @@ class Chaos:
         self._open(host, port)
 
     def _open(self, host: str, port: int) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with contextlib.ExitStack() as undo:
-            self._listener = undo.enter_context(socket.create_server((host, port), family=family, backlog=64))
-            self.address: tuple[str, int] = self._listener.getsockname()[:2]
-            self._udp = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-            self._udp.bind(self.address)
-            undo.pop_all()
+        (endpoint,) = bind(host, port)
+        self._listener, self._udp = endpoint.tcp, endpoint.udp
+        self.address: tuple[str, int] = self._listener.getsockname()[:2]
         self._end, self._stop = socket.socketpair()
-        self._listener.setblocking(False)
-        self._udp.setblocking(False)
         self._loop.watch(self._listener, self._accept)
         self._loop.watch(self._udp, self._from_client)
         self._loop.watch(self._end, self._stopped)
