@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import recording
+from hypothesis import HealthCheck, settings
 
 from nfsrpc.rpc import dispatch
+
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 RECORDER = pytest.StashKey[recording.Recorder]()
 
@@ -20,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("busy machine")
     directory = config.getoption("--record")
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if directory is None or (worker is None and config.getoption("numprocesses", None)):

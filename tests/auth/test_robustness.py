@@ -116,7 +116,7 @@ bodies = st.one_of(
     args=bodies,
     procedure=st.integers(0, 3),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_bytes_bring_a_server_down(flavor, body, verifier_flavor, verifier, args, procedure) -> None:
     head = struct.pack(">6I", 1, 0, 2, WHO.program, WHO.version, procedure)
     parts = [head]

@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from until import until
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.client.mountd import MountService
@@ -112,13 +111,6 @@ class Server:
             except OSError as error:
                 return error.strerror
             return "ok"
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
 
 
 @pytest.fixture

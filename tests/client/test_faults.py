@@ -95,8 +95,9 @@ def test_a_hard_mount_goes_on_when_the_server_is_back(own: Served, proto: str) -
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
 def test_a_soft_mount_gives_up_and_can_be_used_when_the_server_is_back(own: Served, proto: str) -> None:
+    with mount(own.url(uid=0, gid=0)) as other:
+        other.write_text("f", "x")
     with mount(own.url(proto=proto, uid=0, gid=0), hard=False, timeout=0.3, retrans=1) as m:
-        m.write_text("f", "x")
         own.stop()
         with pytest.raises(TimeoutError) as raised:
             m.mkdir("d")

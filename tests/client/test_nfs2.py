@@ -10,6 +10,7 @@ from by_hand import DIRECTORY, NFS, ROOT, Answer, ByHand, chain, fattr, opaque, 
 
 from nfsrpc.client.nfs2 import Nfs2, attributes_to_set
 from nfsrpc.rpc.errors import BadReply
+from nfsrpc.rpc.retry import MAYBE
 from nfsrpc.transport.client_udp import connect_udp
 
 FILE = b"F" * 32
@@ -30,7 +31,7 @@ def speaking() -> Iterator[Callable[[dict[int, Answer | bytes]], tuple[Nfs2, ByH
     def make(answers: dict[int, Answer | bytes]) -> tuple[Nfs2, ByHand]:
         server = ByHand({(NFS, number): answer for number, answer in answers.items()})
         server.__enter__()
-        client = connect_udp("127.0.0.1", server.port, timeout=10)
+        client = connect_udp("127.0.0.1", server.port, timeout=10, policy=MAYBE)
         open_ones.extend((client, server))
         return Nfs2(client), server
 

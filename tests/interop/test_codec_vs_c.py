@@ -107,7 +107,6 @@ def build_peer(path: Path, folder: Path) -> tuple[Peer, Values, ModuleType]:
 def quietly(examples: int) -> settings:
     return settings(
         max_examples=examples,
-        deadline=None,
         database=None,
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),

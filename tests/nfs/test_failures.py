@@ -115,7 +115,8 @@ def test_a_forged_handle_touches_no_store(site, monkeypatch):
         raise AssertionError("the store was asked")
 
     monkeypatch.setattr(type(site.volume), "begin", begin)
-    forged = v2.nfs_fh(site.root.data[:-1] + b"\0")
+    *kept, last = site.root.data
+    forged = v2.nfs_fh(bytes([*kept, last ^ 1]))
     assert site.nfs().NFSPROC_SETATTR(v2.sattrargs(forged, sattr(mode=0))).status == s.NFSERR_STALE
 
 

@@ -419,7 +419,7 @@ class UserMachine(DirectoryMachine):
         return Who(NOBODY, NOBODY, ())
 
 
-CHECKS = settings(max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+CHECKS = settings(max_examples=15, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 LONG = settings(CHECKS, max_examples=250)
 
 

@@ -41,7 +41,7 @@ def same(declared, data, value):
 
 
 @pytest.mark.parametrize(("values", "described", "procedure", "key"), list(procedures()))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_arguments_and_results(values, described, procedure, key, data):
     arguments, result = hand.PROGRAMS[key[:2]][key[2]]
@@ -76,7 +76,7 @@ def types():
 
 
 @pytest.mark.parametrize(("values", "codec", "declaration"), list(types()))
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_messages_that_no_procedure_has(values, codec, declaration, data):
     value = data.draw(values)

@@ -105,7 +105,7 @@ def procedures():
 
 
 @pytest.mark.parametrize(("values", "described", "procedure"), list(procedures()))
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_procedure_of_every_specification(values, described, procedure, data):
     out = []

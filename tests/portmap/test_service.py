@@ -15,6 +15,7 @@ from nfsrpc.portmap.registry import CAPACITY, OURS, SUPERUSER, Registry
 from nfsrpc.portmap.service import Mapper as Program
 from nfsrpc.portmap.uaddr import Place, from_taddr, from_uaddr, to_taddr, to_uaddr
 from nfsrpc.protocols import rpcb_prot as rb
+from nfsrpc.rpc.allowance import LISTS, Allowance
 from nfsrpc.rpc.dispatch import Dispatcher, Peer
 from nfsrpc.rpc.later import Later
 from nfsrpc.rpc.message import encode_call
@@ -44,7 +45,7 @@ class Mapper:
     def __init__(self, forwarder: Forwarder | None = None) -> None:
         self.clock = Clock()
         self.registry = Registry(clock=self.clock)
-        self.program = Program(self.registry, forwarder=forwarder)
+        self.program = Program(self.registry, forwarder=forwarder, lists=Allowance(LISTS, self.clock))
         self.dispatcher = Dispatcher(self.program.bindings(), [NoneAuthenticator(), SysAuthenticator()])
 
     def raw(self, version: int, procedure: int, body: bytes, peer: Peer, cred=(0, b"")) -> bytes | None:

@@ -125,7 +125,7 @@ M, PACKETS = module_of(MADE.spec), load(MADE)
 VALUES = Values(MADE.spec, M)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(VALUES.named("all"), st.binary(max_size=9), VALUES.named("shape"))
 def test_every_construct_comes_back(value: Any, text: bytes, result: Any) -> None:
     procedure = M.P_3_service.procedures[1]

@@ -153,7 +153,7 @@ DAMAGE = {
     "number lost": (["DELETE FROM free"], {("free", None)}, WHOLE),
     "generation beyond": (["UPDATE inodes SET generation = 4000000 WHERE inode = 8"], {("generation", P)}, WHOLE),
     "generation 0": (["UPDATE inodes SET generation = 0 WHERE inode = 8"], {("generation", P)}, WHOLE),
-    "root generation": (["UPDATE inodes SET generation = 1 WHERE inode = 2"], {("root", ROOT)}, WHOLE),
+    "root generation": (["UPDATE inodes SET generation = generation + 1 WHERE inode = 2"], {("root", ROOT)}, WHOLE),
     "quota": (
         ["INSERT INTO quotas VALUES (-1, 0, 7, 9, 1), (5, 10, 3, 0, 2)"],
         {("quota", None)},

@@ -443,7 +443,7 @@ class UserMachine(HintMachine):
             stack.enter_context(privileges.as_user(NOBODY, NOBODY))
 
 
-CHECKS = settings(max_examples=20, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+CHECKS = settings(max_examples=20, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 LONG = settings(CHECKS, max_examples=300)
 
 

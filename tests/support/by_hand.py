@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import wait
 
+from nfsrpc.transport.endpoints import bind
+
 PORTMAP, NFS, MOUNT = 100000, 100003, 100005
 Answer = Callable[[bytes], bytes | None]
 
@@ -45,10 +47,8 @@ class ByHand:
     def __init__(self, answers: dict[tuple[int, int], Answer | bytes]) -> None:
         self.answers = answers
         self.calls: list[bytes] = []
-        self._tcp = socket.create_server(("127.0.0.1", 0))
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(self._tcp.getsockname())
-        self.port: int = self._tcp.getsockname()[1]
+        (endpoint,) = bind("127.0.0.1", 0)
+        self._tcp, self._udp, self.port = endpoint.tcp, endpoint.udp, endpoint.port
         self._end, self._stop = socket.socketpair()
         self._streams: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -8,8 +8,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from nfsrpc.transport.endpoints import bind
 
 REALM = "TEST.EXAMPLE"
 _PASSWORD = "never typed"
@@ -30,8 +32,7 @@ class Realm:
                 raise NoKerberos(f"not on this machine: {command}")
         self.directory = directory
         self.keytab = directory / "keytab"
-        self.port = _free_port()
-        self.admin_port = _free_port()
+        self.port, self.admin_port, password_port = _free_ports(3)
         (directory / "krb5.conf").write_text(
             f"[libdefaults]\n default_realm = {REALM}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n"
             " rdns = false\n dns_canonicalize_hostname = false\n"
@@ -42,7 +43,7 @@ class Realm:
             f"[kdcdefaults]\n kdc_listen = 127.0.0.1:{self.port}\n kdc_tcp_listen = 127.0.0.1:{self.port}\n"
             f"[realms]\n {REALM} = {{\n  database_name = {directory}/db\n  key_stash_file = {directory}/stash\n"
             f"  acl_file = {directory}/acl\n  max_life = 10h\n  kadmind_listen = 127.0.0.1:{self.admin_port}\n"
-            f"  kpasswd_listen = 127.0.0.1:{_free_port()}\n }}\n"
+            f"  kpasswd_listen = 127.0.0.1:{password_port}\n }}\n"
         )
         (directory / "acl").write_text(f"*/admin@{REALM} *\n")
         self.environment = dict(
@@ -129,13 +130,12 @@ class Realm:
             self._kdc.wait(30)
 
 
-def _free_port() -> int:
-    """A port that is free for UDP and TCP at this moment."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        try:
-            udp.bind(("127.0.0.1", port))
-        except OSError:
-            return _free_port()
-        return port
+def _free_ports(count: int) -> list[int]:
+    """Different ports that are free for UDP and TCP at this moment."""
+    with ExitStack() as held:
+        ports = []
+        for _ in range(count):
+            (endpoint,) = bind("127.0.0.1", 0)
+            held.callback(endpoint.close)
+            ports.append(endpoint.port)
+        return ports

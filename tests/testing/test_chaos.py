@@ -12,6 +12,7 @@ import pytest
 
 from nfsrpc.testing.chaos import Chaos
 from nfsrpc.testing.faults import Faults
+from nfsrpc.transport.endpoints import bind
 
 pytestmark = pytest.mark.hostile
 
@@ -21,8 +22,10 @@ NONE = Faults()
 @pytest.fixture
 def echo() -> Iterator[tuple[str, int]]:
     """A UDP and TCP server that sends back what it gets, with the sender's port in front over UDP."""
-    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind(tcp.getsockname())
+    (endpoint,) = bind("127.0.0.1", 0)
+    with endpoint.tcp as tcp, endpoint.udp as udp:
+        tcp.setblocking(True)
+        udp.setblocking(True)
 
         def datagrams() -> None:
             with contextlib.suppress(OSError):

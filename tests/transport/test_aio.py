@@ -166,7 +166,10 @@ def test_nothing_listens():
             port = gone.getsockname()[1]
         with pytest.raises(Disconnected):
             await connect_tcp("127.0.0.1", port)
-        async with await connect_udp("127.0.0.1", port, timeout=0.2, policy=HASTY) as client:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            client = await connect_udp(*silent.getsockname(), timeout=0.2, policy=HASTY)
+        async with client:
             with pytest.raises(RpcTimeout, match="refused"):
                 await client.call(READ, (readargs(1, 0, 1),))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from until import until
 
 from nfsrpc.protocols.file_read_write import FILEREADWRITE_2_client, readargs
 from nfsrpc.rpc.retry import AT_MOST_ONCE, RetryPolicy
@@ -125,10 +126,7 @@ class Steady:
         return FILEREADWRITE_2_client(self.udp).READ(readargs(1, 0, 4))
 
     def awaited(self, wanted: bytes) -> None:
-        for _ in range(2000):
-            if self.text() == wanted:
-                return
-        raise AssertionError(f"still {self.text()!r}")
+        until(lambda: self.text() == wanted)
 
     def end(self) -> None:
         self._stop.set()

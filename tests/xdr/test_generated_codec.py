@@ -298,7 +298,7 @@ def test_a_real_directory_of_20000_names() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_round_trip_and_sizes(name: str, data: st.DataObject) -> None:
     value = data.draw(VALUES.named(name))
@@ -312,7 +312,7 @@ def test_round_trip_and_sizes(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_every_truncation_is_refused(name: str, data: st.DataObject) -> None:
     wire = encode(getattr(M, f"encode_{name}"), data.draw(VALUES.named(name)))
@@ -323,7 +323,7 @@ def test_every_truncation_is_refused(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_what_is_accepted_is_canonical(name: str, data: st.DataObject) -> None:
     near = encode(getattr(M, f"encode_{name}"), data.draw(VALUES.named(name)))

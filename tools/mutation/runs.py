@@ -37,7 +37,8 @@ MOST_SECONDS = 15
 OUR_FAULT = 70
 """The exit status of a run that was not made: neither a test's failure nor success."""
 # Were assertions rewritten, pytest would find the modules of distributions with a plugin before we do, ours too.
-OPTIONS = ("--assert=plain", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--timeout", "600")
+OPTIONS = ("--assert=plain", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--timeout", "600",
+           "--hypothesis-profile=mutation")  # fmt: skip
 
 
 class Replacement(importlib.machinery.SourceFileLoader):
@@ -171,8 +172,8 @@ class Runs:
     def _pytest(self, plugin: object) -> None:
         """Collect and run, in this process; end it if that fails."""
         # A fault once found need not be made small, and is found anew each time.
-        settings.register_profile("mutation", database=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
-        settings.load_profile("mutation")
+        phases = [Phase.explicit, Phase.generate]
+        settings.register_profile("mutation", database=None, deadline=None, derandomize=True, phases=phases)
         directory = tempfile.mkdtemp()
         try:
             code = pytest.main([*OPTIONS, f"--basetemp={directory}/t", *self._tests], plugins=[plugin])
