@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from nfsrpc.transport.endpoints import bind
+
 NULL = struct.pack(">10I", 1, 0, 2, 100003, 2, 0, 0, 0, 0, 0)
 PAUSE = 0.001  # seconds
 LIMIT = 60.0
@@ -39,10 +41,11 @@ def nothing(env: dict[str, str]) -> float:
 
 
 def free_port() -> int:
-    """One that is free now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that is free now, for UDP and TCP."""
+    (endpoint,) = bind("127.0.0.1", 0)
+    port = endpoint.port
+    endpoint.close()
+    return port
 
 
 def first_answer(env: dict[str, str], volume: Path) -> float:
