@@ -75,6 +75,10 @@ class Admission:
         target, accept = known
         return Call(peer, accept, accept.principal, xid, target, message, body, deadline)
 
+    def lasts(self, call: Call) -> bool:
+        """Whether the next call with this header, but for the xid, will be admitted without another look at it."""
+        return call.message[4 : call.body] in self._heads
+
     def _admit_new(self, message: bytes, peer: Peer, head: bytes, deadline: float) -> Call:
         header = decode_call(message)
         flavor = self._flavors.get(header.credential.flavor)

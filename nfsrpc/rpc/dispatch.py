@@ -78,7 +78,7 @@ class Dispatcher:
         self._limits = limits
         self._recent = RecentReplies()
         self._admission = Admission(bindings, flavors, self._recorder, self._recent)
-        self._standing = StandingAnswers()
+        self._standing = StandingAnswers(self._admission.lasts)
         self._held: list[tuple[Work, Call, bytes]] = []
         self._held_since = 0.0
 

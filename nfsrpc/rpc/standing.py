@@ -4,11 +4,10 @@ Clients ask for the same attributes and names over and over: every `open` and ev
 such a call. To find its bytes among those answered lately costs less than to take them apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from .later import Held, Later
-from .message import XID_AND_LENGTH
 from .security import Peer
 from .service import Call, Ground
 from .work import Work
@@ -85,10 +84,11 @@ class StandingAnswers:
 
     An answer is kept only of a call that comes a second time before many others have, and before a change: what is
     asked once, as by who reads a long file, costs no memory, and drives out nothing. `answers` has them by the call
-    behind its xid; those in it need not hold any more.
+    behind its xid; those in it need not hold any more. `lasts`: see `Admission.lasts`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lasts: Callable[[Call], bool]) -> None:
+        self._lasts = lasts
         self.answers: dict[bytes, Standing] = {}
         self._size = 0
         self._bases: dict[Work | None, Basis] = {None: Basis(None, 0)}
@@ -110,7 +110,10 @@ class StandingAnswers:
         basis = self._bases.get(work) or self._found(work)
         if basis is None or len(call.message) > LONGEST or not basis.again(hash(call.message[4:]), len(calls)):
             return
-        ground = _ground(call)
+        make = call.target.ground
+        if make is None or call.target.once or not self._lasts(call):
+            return
+        ground = make(call)
         if ground is not None:
             self._watched.append((place, call, basis, ground))
 
@@ -141,14 +144,3 @@ class StandingAnswers:
 
     def _drop(self, asked: bytes) -> None:
         self._size -= self.answers.pop(asked).size
-
-
-def _ground(call: Call) -> Ground | None:
-    """What the answer to `call` will rest on; None if the next such call has to be looked at by itself."""
-    make = call.target.ground
-    if make is None or call.target.once or call.target.guarded or not call.accept.lasting:
-        return None
-    _, length = XID_AND_LENGTH.unpack_from(call.message)
-    if call.body != (length + 43) & ~3:  # only with an empty verifier is a lasting credential accepted just so
-        return None
-    return make(call)
