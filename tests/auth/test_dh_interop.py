@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from auth_peers import build, need_glibc
+from until import until
 from whoami import WHO, Whoserved
 
 from nfsrpc.auth import des
@@ -33,7 +34,6 @@ pytestmark = [
 USER, SERVER = "unix.1000@example.com", "unix.vm@example.com"
 SECRET = {USER: "1" * 48, SERVER: "2" * 48}
 CONNECT = {"udp": connect_udp, "tcp": connect_tcp}
-_START_LIMIT = 30.0
 
 
 class Machine:
@@ -192,11 +192,8 @@ def _serve_and_call(machine: Machine, workers: int) -> None:
     command += ["--workers", str(workers), "--ready-file", str(ready)]
     server = subprocess.Popen([*machine.enter, *command], stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + _START_LIMIT
-        while not ready.exists():
-            assert server.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: ready.exists() or server.poll() is not None, "a server")
+        assert server.poll() is None
         url = f"nfs://127.0.0.1:{ready.read_text().strip()}/v"
         secure = f"sec=dh&netname={SERVER}"
         done = machine.run(*nfsrpc, "put", "/etc/publickey", f"{url}/f?{secure}", uid=1000)

@@ -9,12 +9,11 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from ganesha import MOUNT_PORT, NFS_PORT
 from ganesha import configuration as ganesha_configuration
+from until import until
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.client import mount
@@ -23,20 +22,11 @@ from nfsrpc.client.mountd import MountService
 from nfsrpc.rpc.errors import RpcError
 
 OURS = 20490
-LIMIT = 60.0
 
 
 def listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    limit = time.monotonic() + LIMIT
-    while not true():
-        if time.monotonic() > limit:
-            raise SystemExit(f"not there in time: {what}")
-        time.sleep(0.05)
 
 
 def through_rpcbind(export: Path, volume: Path, ready: Path) -> None:

@@ -52,7 +52,7 @@ def sniffed(namespace: Any, path: Path) -> Iterator[None]:
 
 @functools.cache
 def _no_other_guess() -> list[str]:
-    """The arguments for tshark that leave it `GUESSED` to guess."""
+    """The arguments of tshark that leave it `GUESSED` to guess."""
     command = ["tshark", "-G", "heuristic-decodes"]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     guesses = [line.split("\t") for line in listed.splitlines()]
@@ -60,13 +60,17 @@ def _no_other_guess() -> list[str]:
     return [argument for protocol in sorted(others) for argument in ("--disable-protocol", protocol)]
 
 
+def _reading(path: Path, display_filter: str, form: str) -> list[str]:
+    """The command that shows in `form` what the filter lets through."""
+    return ["tshark", "-n", "-r", str(path), *WANTED, *_no_other_guess(), "-Y", display_filter, "-T", form]
+
+
 def tshark(path: Path, display_filter: str, *fields: str) -> list[str]:
     """One line for each packet that the filter lets through, the fields separated by tabs."""
     columns = [argument for name in fields for argument in ("-e", name)]
     done = subprocess.run(
-        ["tshark", "-n", "-r", str(path), *WANTED, *_no_other_guess(), "-Y", display_filter, "-T", "fields", *columns],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [*_reading(path, display_filter, "fields"), *columns], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -96,8 +100,7 @@ def tshark_messages(path: Path) -> tuple[list[Told], set[Way]]:
     lost: set[Way] = set()
     inside = False
     way: dict[str, str] = {}
-    wanted = [*WANTED, *_no_other_guess()]
-    command = ["tshark", "-n", "-r", str(path), *wanted, "-Y", "rpc && !icmp && !icmpv6", "-T", "pdml"]
+    command = _reading(path, "rpc && !icmp && !icmpv6", "pdml")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         for line in _whole_tags(process.stdout):
             if start := _PROTOCOL.match(line):

@@ -17,7 +17,7 @@ OPERATIONS = ["NULL", "GETATTR", "LOOKUP", "READ", "READDIR", "WRITE", "CREATE",
 
 
 @pytest.mark.timeout(700)
-@pytest.mark.parametrize("seconds", ["0.3", pytest.param("10", marks=pytest.mark.full)])
+@pytest.mark.parametrize("seconds", ["1", pytest.param("10", marks=pytest.mark.full)])
 def test_every_operation_over_both_transports(cache, tmp_path, seconds):
     """Each reply is checked by the generator; and after all of them a worker is no larger than it may be."""
     done = bench("--peers", "nfsrpc", "--workers", "1", "--directory", str(tmp_path), "--seconds", seconds)
@@ -29,7 +29,7 @@ def test_every_operation_over_both_transports(cache, tmp_path, seconds):
     expected.remove(("SEQREAD", "udp"))
     assert [(r["operation"], r["transport"]) for r in results] == expected
     for line in results:
-        assert line["summary"]["answered"] > 0
+        assert line["summary"]["rate"] > 0
         assert line["summary"]["p50"] <= line["summary"]["p99"]
 
 
@@ -106,13 +106,13 @@ def test_the_compiled_server_is_a_peer_of_its_own(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("NFSRPC_BENCH_COMPILED", sys.executable)
     done = bench(
         "--peers", "nfsrpc,compiled", "--workers", "1", "--operations", "GETATTR", "--transports", "udp",
-        "--seconds", "0.3", "--directory", str(tmp_path),
+        "--seconds", "1", "--directory", str(tmp_path),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["servers"] == ["nfsrpc x1", "compiled x1"]
     assert [line["server"] for line in figures["results"]] == figures["servers"]
-    assert all(line["summary"]["answered"] > 0 for line in figures["results"])
+    assert all(line["summary"]["rate"] > 0 for line in figures["results"])
 
 
 def test_what_could_not_be_compiled_is_told_and_the_others_are_measured(cache, monkeypatch):

@@ -65,7 +65,6 @@ class Sample:
 class Summary:
     """The medians of several samples, and how far the rates lie apart (0.1: (max - min) / median is 10 %).
 
-    `answered`: calls of all samples, also those of which the rate does not tell.
     `half_rate`, `half_p50`, `half_p99`: replies/s and µs of an open loop with half that rate; None where that was not
     measured.
     """
@@ -75,7 +74,6 @@ class Summary:
     p99: float
     resent: int
     spread: float
-    answered: int
     half_rate: float | None = None
     half_p50: float | None = None
     half_p99: float | None = None
@@ -147,7 +145,6 @@ def summarise(samples: list[Sample], half: list[Sample]) -> Summary:
         p99=statistics.median(s.p99 for s in samples),
         resent=sum(s.resent for s in samples),
         spread=(max(rates) - min(rates)) / middle if middle else 0.0,
-        answered=sum(s.answered for s in samples),
         half_rate=statistics.median(s.rate for s in half) if half else None,
         half_p50=statistics.median(s.p50 for s in half) if half else None,
         half_p99=statistics.median(s.p99 for s in half) if half else None,
