@@ -17,7 +17,7 @@ from until import until
 
 from nfsrpc.auth import SysCredential
 from nfsrpc.client import mount
-from nfsrpc.client.locate import MOUNT_SERVER, locate, open_client
+from nfsrpc.client.locate import MOUNT_SERVER, NotServed, locate, open_client
 from nfsrpc.client.mountd import MountService
 from nfsrpc.rpc.errors import RpcError
 
@@ -27,6 +27,15 @@ OURS = 20490
 def listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def registered(proto: str) -> bool:
+    """Whether rpcbind knows a MOUNT server: Ganesha listens before it registers."""
+    try:
+        locate("127.0.0.1", None, MOUNT_SERVER, proto)
+    except NotServed:
+        return False
+    return True
 
 
 def through_rpcbind(export: Path, volume: Path, ready: Path) -> None:
@@ -81,7 +90,7 @@ def main(directory: Path) -> None:
             ["ganesha.nfsd", "-F", "-f", str(configuration), "-L", str(log), "-p", str(directory / "ganesha.pid")]
         )
         try:
-            until(lambda: listening(NFS_PORT) and listening(MOUNT_PORT), "nfs-ganesha")
+            until(lambda: listening(NFS_PORT) and all(map(registered, ("tcp", "udp"))), "nfs-ganesha")
             mounts_of_ganesha(export)
         finally:
             ganesha.terminate()
