@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 
 #define SLOT_BITS 10		/* 1 << SLOT_BITS is MAX_SLOTS */
 #define BATCH 32		/* datagrams received at once */
+#define SEGMENTS 64		/* datagrams cut out of one piece: UDP_MAX_SEGMENTS of older kernels */
+#define LARGEST_DATAGRAM 65507
 #define RESEND_AFTER 100000000ull	/* ns; short, so that a lost datagram costs the rate little */
 #define LOOK_FOR_LATE_CALLS 20000000ull
 #define GIVE_UP_AFTER 30000000000ull
@@ -30,7 +33,8 @@ struct slot {
 };
 
 struct connection {
-	int fd, number;
+	int fd, number, datagrams;
+	uint16_t sizes[MAX_SLOTS];	/* of the datagrams in `out` */
 	size_t received, sent, to_send, out_room;
 	unsigned char *out;
 	unsigned char in[1 << 20];
@@ -56,7 +60,7 @@ static void add_sample(struct samples *s, uint64_t nanoseconds)
 
 /* --- sending ------------------------------------------------------------ */
 
-static void flush(struct run *run, struct connection *c)
+static void send_stream(struct run *run, struct connection *c)
 {
 	while (c->sent < c->to_send) {
 		ssize_t n = send(c->fd, c->out + c->sent, c->to_send - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -73,14 +77,60 @@ static void flush(struct run *run, struct connection *c)
 		die("epoll_ctl", strerror(errno));
 }
 
+/* How many datagrams from the `first` on the kernel can cut out of one piece: all as long as the first, or the last
+ * one shorter. */
+static int alike(const struct connection *c, int first, size_t *size)
+{
+	int n = 0;
+	for (*size = 0; first + n < c->datagrams && n < SEGMENTS; n++) {
+		uint16_t next = c->sizes[first + n];
+		if (next > c->sizes[first] || *size + next > LARGEST_DATAGRAM || (n && c->sizes[first + n - 1] < c->sizes[first]))
+			break;
+		*size += next;
+	}
+	return n;
+}
+
+/* One system call, and one way through the network's layers, for calls of one length: so the generator leaves the
+ * processors to the servers. A full send buffer is so many lost datagrams: they are sent again later. */
+static void send_datagrams(struct connection *c)
+{
+	size_t at = 0, size;
+	for (int first = 0, n; first < c->datagrams; first += n, at += size) {
+		n = alike(c, first, &size);
+		union {
+			struct cmsghdr header;
+			char room[CMSG_SPACE(sizeof(uint16_t))];
+		} cut = {.header = {.cmsg_len = CMSG_LEN(sizeof(uint16_t)), .cmsg_level = SOL_UDP, .cmsg_type = UDP_SEGMENT}};
+		memcpy(CMSG_DATA(&cut.header), &c->sizes[first], sizeof(uint16_t));
+		struct iovec piece = {.iov_base = c->out + at, .iov_len = size};
+		struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+		if (n > 1) {
+			message.msg_control = &cut;
+			message.msg_controllen = sizeof cut.room;
+		}
+		if (sendmsg(c->fd, &message, MSG_DONTWAIT) < 0 && errno != EAGAIN)
+			die("sendmsg", strerror(errno));
+	}
+	c->datagrams = c->to_send = 0;
+}
+
+static void flush(struct run *run, struct connection *c)
+{
+	if (run->options.tcp)
+		send_stream(run, c);
+	else
+		send_datagrams(c);
+}
+
+/* Puts the call among those that `flush` sends. */
 static void transmit(struct run *run, struct slot *s)
 {
 	struct connection *c = run->connections[s->connection];
 	s->last_sent = now();
 	if (!run->options.tcp) {
-		/* a full send buffer is a lost datagram: it is sent again later */
-		if (send(c->fd, s->call.data + 4, s->call.used - 4, MSG_DONTWAIT) < 0 && errno != EAGAIN)
-			die("send", strerror(errno));
+		memcpy(c->out + c->to_send, s->call.data + 4, s->call.used - 4);
+		c->to_send += c->sizes[c->datagrams++] = s->call.used - 4;
 		return;
 	}
 	if (c->to_send + s->call.used > c->out_room) {
@@ -125,6 +175,7 @@ static void resend_late_calls(struct run *run)
 		if (!run->options.tcp && at - s->last_sent > RESEND_AFTER) {
 			run->resent++;
 			transmit(run, s);
+			flush(run, run->connections[s->connection]);
 		}
 	}
 }
@@ -192,6 +243,7 @@ static void receive_datagrams(struct run *run, struct connection *c)
 	uint64_t at = now();
 	for (int i = 0; i < n; i++)
 		take_reply(run, c->number, room[i], messages[i].msg_len, at);
+	flush(run, c);
 }
 
 static void receive_stream(struct run *run, struct connection *c)
@@ -268,8 +320,7 @@ static uint64_t send_due(struct run *run, double *due)
 		run->free_first = (run->free_first + 1) % MAX_SLOTS;
 		run->free_count--;
 		next_call(run, s, *due);
-		if (run->options.tcp)
-			flush(run, run->connections[s->connection]);
+		flush(run, run->connections[s->connection]);
 		*due += schedule_pause(&run->schedule);
 	}
 	return *due > at ? *due - at : LOOK_FOR_LATE_CALLS;
@@ -303,7 +354,7 @@ void run_load(struct run *run)
 	run->measure_until = run->measure_from + (uint64_t)(run->options.seconds * 1e9);
 	for (int i = 0; !open && i < run->slot_count; i++)
 		next_call(run, &run->slots[i], 0);
-	for (int i = 0; run->options.tcp && i < run->options.connections; i++)
+	for (int i = 0; i < run->options.connections; i++)
 		flush(run, run->connections[i]);
 	while (run->in_flight || (open && due < run->measure_until)) {
 		if (open)
