@@ -194,7 +194,8 @@ def test_the_first_answer_comes_soon(tmp_path):
 
 
 def summary(rate):
-    return {"rate": rate, "p50": 1, "p99": 2, "resent": 0, "spread": 0, "half_p50": 3, "half_p99": 4}
+    busy = rate / 1000
+    return {"rate": rate, "p50": 1, "p99": 2, "resent": 0, "spread": 0, "busy": busy, "half_p50": 3, "half_p99": 4}
 
 
 def document(operation, rate):
@@ -226,6 +227,19 @@ def test_a_page_of_several_runs(tmp_path):
     assert "| GETATTR tcp | 2,000 (2) | 2,000 (2) |" in text
     assert "| NULL tcp | 3 / 4 | 3 / 4 |" in text
     assert "old" not in text
+
+
+def test_a_page_says_what_a_second_worker_brings(tmp_path):
+    figures = document("NULL", 1000)
+    figures["servers"] = ["nfsrpc x1", "nfsrpc x2", "limit"]
+    second = {"operation": "NULL", "transport": "udp", "server": "nfsrpc x2", "summary": summary(1300)}
+    figures["results"].insert(1, second)
+    (tmp_path / "a.json").write_text(json.dumps(figures))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures of tools/bench -->\n<!-- end of figures -->\n")
+    run("page", tmp_path / "a.json", "--into", page)
+    assert "| NULL udp | 1.30 (1.0, 1.3) |" in page.read_text()
+    assert "| NULL tcp | 1." not in page.read_text()
 
 
 def test_plots_for_light_and_dark_pages(tmp_path):

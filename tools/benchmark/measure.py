@@ -50,7 +50,8 @@ class Sample:
     """What one run of the load generator measured: replies/s, µs, and datagrams sent again.
 
     `late`: the 99th percentile of how much later than intended the generator sent a call, in µs (open loop only).
-    `answered`: calls of the whole run, with those before the measured time.
+    `answered`: calls of the whole run, with those before the measured time. `generator`: seconds of processor time
+    that the generator took in it. `busy`: processors that server and generator together kept busy.
     """
 
     rate: float
@@ -59,14 +60,16 @@ class Sample:
     resent: int
     late: float = 0.0
     answered: int = 0
+    generator: float = 0.0
+    busy: float = 0.0
 
 
 @dataclass(frozen=True)
 class Summary:
     """The medians of several samples, and how far the rates lie apart (0.1: (max - min) / median is 10 %).
 
-    `half_rate`, `half_p50`, `half_p99`: replies/s and µs of an open loop with half that rate; None where that was not
-    measured.
+    `busy`: as in `Sample`. `half_rate`, `half_p50`, `half_p99`: replies/s and µs of an open loop with half that rate;
+    None where that was not measured.
     """
 
     rate: float
@@ -74,6 +77,7 @@ class Summary:
     p99: float
     resent: int
     spread: float
+    busy: float
     half_rate: float | None = None
     half_p50: float | None = None
     half_p99: float | None = None
@@ -132,7 +136,7 @@ def sampled(command: list[str], what: str) -> Sample:
         raise SystemExit(f"bench: {what}: {done.stderr.strip()}")
     answer = json.loads(done.stdout)
     measured = (answer[name] for name in ("rate", "p50_us", "p99_us", "resent", "late_p99_us", "answered"))
-    return Sample(*measured)
+    return Sample(*measured, generator=answer.get("generator_cpu_seconds", 0.0))
 
 
 def summarise(samples: list[Sample], half: list[Sample]) -> Summary:
@@ -145,6 +149,8 @@ def summarise(samples: list[Sample], half: list[Sample]) -> Summary:
         p99=statistics.median(s.p99 for s in samples),
         resent=sum(s.resent for s in samples),
         spread=(max(rates) - min(rates)) / middle if middle else 0.0,
+        # The first one has also made the files that the load is about.
+        busy=statistics.median(s.busy for s in samples[1:] or samples),
         half_rate=statistics.median(s.rate for s in half) if half else None,
         half_p50=statistics.median(s.p50 for s in half) if half else None,
         half_p99=statistics.median(s.p99 for s in half) if half else None,

@@ -37,7 +37,7 @@ def readings(peer: peers.Peer, calls: int) -> list[tuple[int, int]]:
         answered += int(peer.sample(load).rate * SECONDS)
         turns += 1
         if answered >= calls * (len(found) + 1) / PARTS:
-            found.append((answered, max(resident(pid) for pid in peer.pids)))
+            found.append((answered, max(resident(pid) for pid in peer.processes())))
     return found
 
 

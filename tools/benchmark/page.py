@@ -19,6 +19,7 @@ import others
 import present
 
 BEGIN, END = "<!-- figures of tools/bench -->", "<!-- end of figures -->"
+ONE, TWO = " x1", " x2"
 UNDRAWN = ("limit", others.FILE_SYSTEM, ganesha.DURABLE)
 """What would make the plot's scale useless, or is there for one bar only."""
 
@@ -41,6 +42,24 @@ def table(headings: list[str], rows: list[tuple[str, list[str]]]) -> list[str]:
     """Lines of Markdown."""
     head = ["| | " + " | ".join(headings) + " |", "|---|" + "---:|" * len(headings)]
     return [*head, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows)]
+
+
+def second_worker(document: present.Document) -> list[str]:
+    """What two workers make beside one, and how much of the machine they and the generator had before and have then."""
+    kinds = [s.removesuffix(ONE) for s in document["servers"] if s.endswith(ONE)]
+    pairs = [
+        (name, [(reached[kind + ONE], reached[kind + TWO]) for kind in kinds if kind + TWO in reached])
+        for name, reached in present.lines(document)
+    ]
+    rows = [
+        (name, [f"{two['rate'] / one['rate']:.2f} ({one['busy']:.1f}, {two['busy']:.1f})" for one, two in both])
+        for name, both in pairs
+        if len(both) == len(kinds)
+    ]
+    if not rows:
+        return []
+    heading = "Two workers: calls to those of one; processors kept busy with one, with two (the generator's share too)."
+    return ["", heading, "", *table(kinds, rows)]
 
 
 def markdown(document: present.Document) -> str:
@@ -66,6 +85,7 @@ def markdown(document: present.Document) -> str:
         ]  # fmt: skip
         heading = "At half that load, in an open loop: median and 99th percentile in µs."
         text += ["", heading, "", *table(half_of, cells)]
+    text += second_worker(document)
     memory = ", ".join(f"{server} {size / 1e6:.0f} MB" for server, size in document["memory_bytes"].items())
     return "\n".join([*text, "", f"Most memory of one process: {memory}.", ""])
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import measure
@@ -23,8 +23,9 @@ COMPILED = "NFSRPC_BENCH_COMPILED"
 
 @dataclass(eq=False)
 class Peer:
-    """A running server; `nfsrpc x2` has two workers. `pids` are the processes that answer calls.
+    """A running server; `nfsrpc x2` has two workers.
 
+    `pids` were started; what they have started themselves counts as well.
     `operations`, `transports`: what it is there for; None: everything.
     """
 
@@ -45,15 +46,22 @@ class Peer:
 
     def sample(self, load: measure.Load) -> measure.Sample:
         """One run of the load generator against it."""
-        return measure.run(measure.build("loadgen"), load, self.port, self.mount_port, self.export, self.version)
+        before = self.cpu_seconds()
+        sample = measure.run(measure.build("loadgen"), load, self.port, self.mount_port, self.export, self.version)
+        taken = self.cpu_seconds() - before + sample.generator
+        return replace(sample, busy=taken / sample.answered * sample.rate if sample.answered else 0.0)
+
+    def processes(self) -> list[int]:
+        """Those that are there now."""
+        return [*self.pids, *(child for pid in self.pids for child in descendants(pid))]
 
     def cpu_seconds(self) -> float:
         """Processor time that all its processes have taken so far."""
-        return sum(map(cpu_seconds, self.pids))
+        return sum(map(cpu_seconds, self.processes()))
 
     def memory(self) -> int:
         """The most resident memory that any of its processes had so far, in bytes."""
-        return max((high_water(pid) for pid in self.pids), default=0)
+        return max((high_water(pid) for pid in self.processes()), default=0)
 
 
 def high_water(pid: int) -> int:
@@ -134,7 +142,7 @@ def serving(
     try:
         wait_until(ready.exists, process, log)
         port = int(ready.read_text().split()[0])
-        yield Peer(f"{name} x{workers}", 2, port, port, str(last), [process.pid, *descendants(process.pid)])
+        yield Peer(f"{name} x{workers}", 2, port, port, str(last), [process.pid])
     finally:
         stop(process)
 
