@@ -206,12 +206,12 @@ def main(argv: list[str]) -> int:
             raise SystemExit("bench: no server to measure")
         results = measure_all(o, running, console)
         document = present.document(o, running, results)
-    present.show(document, console)
     text = json.dumps(document, indent=1) + "\n"
     if o.json == "-":
         sys.stdout.write(text)
-    elif o.json:
+    elif o.json:  # before the table, whose reader may have gone
         Path(o.json).write_text(text)
+    present.show(document, console)
     return 0
 
 

@@ -65,7 +65,7 @@ def show(document: Document, console: Console) -> None:
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for column in ("operation", "server"):
         table.add_column(column, no_wrap=True)
-    for column in ("replies/s", "spread", "p50 µs", "p99 µs", "half", "lost", "busy", "ratio"):
+    for column in ("replies/s", "spread", "p50 µs", "p99 µs", "half", "lost", "busy", "vs"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, reached in lines(document):
         against = yardstick(reached)
@@ -74,14 +74,14 @@ def show(document: Document, console: Console) -> None:
             table.add_row(
                 name, server, f"{got['rate']:,.0f}", f"{got['spread']:.0%}", f"{got['p50']:,.0f}", f"{got['p99']:,.0f}",
                 half, str(got["resent"] or ""), f"{got['busy']:.2f}" if got["busy"] else "",
-                f"{got['rate'] / against['rate']:.2f}" if against else "",
+                f"{got['rate'] / against['rate']:.3g}" if against else "",
                 end_section=server == list(reached)[-1],
             )  # fmt: skip
     console.print(table)
     console.print(
         "half: p99 at half the greatest load (open loop), in µs; lost: datagrams sent again, all rounds together; "
         "busy: processors that the server and the generator together kept busy; "
-        f"ratio: to ganesha, by replies/s, where {ganesha.DURABLE} is measured to that"
+        f"vs: times the replies/s of ganesha, where {ganesha.DURABLE} is measured to that"
     )
     for server, memory in document["memory_bytes"].items():
         console.print(f"most memory of one process, {server}: {memory / 1e6:.0f} MB")
