@@ -1,6 +1,7 @@
 """The benchmark runs each operation against our server and believes no wrong answer."""
 
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -31,6 +32,7 @@ def test_every_operation_over_both_transports(cache, tmp_path, seconds):
     for line in results:
         assert line["summary"]["rate"] > 0
         assert line["summary"]["p50"] <= line["summary"]["p99"]
+        assert 0 < line["summary"]["busy"] < os.cpu_count() + 0.1  # it is counted in clock ticks
 
 
 def test_the_limit_is_measured_alike(cache):

@@ -231,15 +231,28 @@ def test_a_page_of_several_runs(tmp_path):
 
 def test_a_page_says_what_a_second_worker_brings(tmp_path):
     figures = document("NULL", 1000)
-    figures["servers"] = ["nfsrpc x1", "nfsrpc x2", "limit"]
+    figures["servers"] = ["nfsrpc x1", "nfsrpc x2", "compiled x1", "compiled x2", "limit"]
     second = {"operation": "NULL", "transport": "udp", "server": "nfsrpc x2", "summary": summary(1300)}
     figures["results"].insert(1, second)
     (tmp_path / "a.json").write_text(json.dumps(figures))
     page = tmp_path / "page.md"
     page.write_text("<!-- figures of tools/bench -->\n<!-- end of figures -->\n")
     run("page", tmp_path / "a.json", "--into", page)
-    assert "| NULL udp | 1.30 (1.0, 1.3) |" in page.read_text()
+    assert "| NULL udp | 1.30 (1.0, 1.3) |  |" in page.read_text()
     assert "| NULL tcp | 1." not in page.read_text()
+
+
+def test_workers_that_a_server_starts_late_are_counted():
+    program = (
+        f"import os, subprocess, sys; sys.path.insert(0, {str(BENCH)!r}); import peers\n"
+        "peer = peers.Peer('nfsrpc x2', 2, 0, 0, '/', [os.getpid()])\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
+        "print(peer.processes() == [os.getpid(), child.pid])\n"
+        "child.communicate(b'\\n')\n"
+        "print(peer.processes() == [os.getpid()])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("True\nTrue\n", "")
 
 
 def test_plots_for_light_and_dark_pages(tmp_path):

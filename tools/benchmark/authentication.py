@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from peers import cpu_seconds, descendants
+from peers import cpu_seconds, family
 from rich.console import Console
 from rich.table import Table
 
@@ -41,7 +41,7 @@ class Server(NamedTuple):
 
     def cpu_seconds(self) -> float:
         """Processor time that all of them have taken so far."""
-        return sum(map(cpu_seconds, [self.pid, *descendants(self.pid)]))
+        return sum(map(cpu_seconds, family(self.pid)))
 
 
 class Sample(NamedTuple):

@@ -14,7 +14,7 @@
 
 #define SLOT_BITS 10		/* 1 << SLOT_BITS is MAX_SLOTS */
 #define BATCH 32		/* datagrams received at once */
-#define SEGMENTS 64		/* datagrams cut out of one piece: UDP_MAX_SEGMENTS of older kernels */
+#define SEGMENTS 64		/* datagrams that any kernel cuts out of one piece: its UDP_MAX_SEGMENTS, when there were fewest */
 #define LARGEST_DATAGRAM 65507
 #define RESEND_AFTER 100000000ull	/* ns; short, so that a lost datagram costs the rate little */
 #define LOOK_FOR_LATE_CALLS 20000000ull

@@ -50,8 +50,8 @@ class Sample:
     """What one run of the load generator measured: replies/s, µs, and datagrams sent again.
 
     `late`: the 99th percentile of how much later than intended the generator sent a call, in µs (open loop only).
-    `answered`: calls of the whole run, with those before the measured time. `generator`: seconds of processor time
-    that the generator took in it. `busy`: processors that server and generator together kept busy.
+    `answered`: calls of the whole run, with those before the measured time. `seconds`: how long the whole took;
+    `generator`, `server`: the processor time that each of them took meanwhile.
     """
 
     rate: float
@@ -61,7 +61,13 @@ class Sample:
     late: float = 0.0
     answered: int = 0
     generator: float = 0.0
-    busy: float = 0.0
+    server: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        """Processors that server and generator together kept busy; 0 where that was not looked at."""
+        return (self.generator + self.server) / self.seconds if self.seconds else 0.0
 
 
 @dataclass(frozen=True)
@@ -149,8 +155,7 @@ def summarise(samples: list[Sample], half: list[Sample]) -> Summary:
         p99=statistics.median(s.p99 for s in samples),
         resent=sum(s.resent for s in samples),
         spread=(max(rates) - min(rates)) / middle if middle else 0.0,
-        # The first one has also made the files that the load is about.
-        busy=statistics.median(s.busy for s in samples[1:] or samples),
+        busy=statistics.median(s.busy for s in samples),
         half_rate=statistics.median(s.rate for s in half) if half else None,
         half_p50=statistics.median(s.p50 for s in half) if half else None,
         half_p99=statistics.median(s.p99 for s in half) if half else None,

@@ -46,16 +46,15 @@ def table(headings: list[str], rows: list[tuple[str, list[str]]]) -> list[str]:
 
 def second_worker(document: present.Document) -> list[str]:
     """What two workers make beside one, and how much of the machine they and the generator had before and have then."""
-    kinds = [s.removesuffix(ONE) for s in document["servers"] if s.endswith(ONE)]
-    pairs = [
-        (name, [(reached[kind + ONE], reached[kind + TWO]) for kind in kinds if kind + TWO in reached])
+    def cell(one: dict[str, Any] | None, two: dict[str, Any] | None) -> str:
+        return f"{two['rate'] / one['rate']:.2f} ({one['busy']:.1f}, {two['busy']:.1f})" if one and two else ""
+
+    kinds = [s.removesuffix(TWO) for s in document["servers"] if s.endswith(TWO)]
+    cells = [
+        (name, [cell(reached.get(kind + ONE), reached.get(kind + TWO)) for kind in kinds])
         for name, reached in present.lines(document)
     ]
-    rows = [
-        (name, [f"{two['rate'] / one['rate']:.2f} ({one['busy']:.1f}, {two['busy']:.1f})" for one, two in both])
-        for name, both in pairs
-        if len(both) == len(kinds)
-    ]
+    rows = [(name, of_each) for name, of_each in cells if any(of_each)]
     if not rows:
         return []
     heading = "Two workers: calls to those of one; processors kept busy with one, with two (the generator's share too)."

@@ -46,14 +46,14 @@ class Peer:
 
     def sample(self, load: measure.Load) -> measure.Sample:
         """One run of the load generator against it."""
-        before = self.cpu_seconds()
-        sample = measure.run(measure.build("loadgen"), load, self.port, self.mount_port, self.export, self.version)
-        taken = self.cpu_seconds() - before + sample.generator
-        return replace(sample, busy=taken / sample.answered * sample.rate if sample.answered else 0.0)
+        loadgen = measure.build("loadgen")
+        before, begun = self.cpu_seconds(), time.perf_counter()
+        sample = measure.run(loadgen, load, self.port, self.mount_port, self.export, self.version)
+        return replace(sample, server=self.cpu_seconds() - before, seconds=time.perf_counter() - begun)
 
     def processes(self) -> list[int]:
         """Those that are there now."""
-        return [*self.pids, *(child for pid in self.pids for child in descendants(pid))]
+        return [process for pid in self.pids for process in family(pid)]
 
     def cpu_seconds(self) -> float:
         """Processor time that all its processes have taken so far."""
@@ -78,10 +78,10 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def descendants(pid: int) -> list[int]:
-    """Processes below `pid`."""
+def family(pid: int) -> list[int]:
+    """`pid` and all processes below it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(c) for c in children] + [d for c in children for d in descendants(int(c))]
+    return [pid, *(process for child in children for process in family(int(child)))]
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
