@@ -116,6 +116,30 @@ def test_workers_share_the_clock(volume_path, clock):
         second.close()
 
 
+def test_servers_that_share_have_one_clock(volume_path, clock):
+    """Each has a lock of its own; only the first sets the clock."""
+    first = Volume.open(volume_path, shared=True, monotonic=clock)
+    remember(first, b"by first")
+    clock.skip(119 * S)
+    second = Volume.open(volume_path, shared=True, monotonic=clock)
+    assert recalled(second, b"by first") == [True]
+    clock.skip(2 * S)
+    remember(second, b"by second")
+    assert recalled(first, b"by first", b"by second") == [False, True]
+    first.close()
+    second.close()
+
+
+def test_the_clock_is_set_without_a_commit(opened, volume_path):
+    remember(opened(), b"before")
+    opened().close()
+    database = volume_path / "meta.sqlite"
+    before = database.stat().st_mtime_ns, database.read_bytes()
+    with VolumeLock(volume_path):
+        pass
+    assert (database.stat().st_mtime_ns, database.read_bytes()) == before
+
+
 def test_bounded_per_client(opened):
     volume = opened(replay_entries=50)
     remember(volume, b"other", client=b"d")

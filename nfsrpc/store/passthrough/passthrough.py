@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..interface import Attributes, Changes, Entry, OldKey, Quota, Space, Ufid
-from ..volume import schema as volume_schema
+from ..volume import uptime
 from ..volume.database import Database
 from ..volume.inodes import stale
 from ..volume.limits import VolumeLimits
@@ -46,7 +46,7 @@ class Passthrough:
         self.old_keys: Sequence[OldKey] = ()
         self.fsid, self.key = self._database.one(schema.IDENTITY_GET)
         self._unit = Unit(lock.state, self._database, Log(lock.state, self._database))
-        (offset,) = self._database.one(volume_schema.UPTIME_GET)
+        offset = uptime.offset(lock.fileno())
         capabilities = kernel.Capabilities()
         self.owners = owners(capabilities)
         self._by_handle = capabilities.include(kernel.CAP_DAC_READ_SEARCH) and self._can_open()

@@ -19,13 +19,11 @@ TABLES = (
         PRIMARY KEY (directory, cookie)) {volume.CLUSTERED}""",
     "CREATE UNIQUE INDEX cookies_by_position ON cookies (directory, position)",
     *volume.REPLAY_TABLES,
-    f"CREATE TABLE state (id {volume.NUMBER_KEY}, uptime_offset BIGINT NOT NULL)",
 )
 
 IDENTITY_GET = "SELECT fsid, key FROM identity WHERE id = 1"
 IDENTITY_NEW = "INSERT INTO identity (id, fsid, key, path) VALUES (1, ?, ?, ?)"
 IDENTITY_PATH = "UPDATE identity SET path = ? WHERE id = 1"
-STATE_NEW = "INSERT INTO state (id, uptime_offset) VALUES (1, 0)"
 TABLE_COUNT = "SELECT COUNT(*) FROM sqlite_master"
 
 FILE_ADD = "INSERT INTO files (handle) VALUES (?)"

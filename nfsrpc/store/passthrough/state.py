@@ -17,8 +17,8 @@ from types import TracebackType
 
 from ..errors import CannotServe, DirectoryInUse
 from ..volume import schema as volume
+from ..volume import uptime
 from ..volume.database import FILE, Database
-from ..volume.replay import greatest_age
 from . import kernel, schema
 
 LOCK_FILE = "lock"
@@ -108,10 +108,9 @@ class DirectoryLock:
                     database.run(statement)
                 database.run(schema.IDENTITY_NEW, (secrets.randbelow(0xFFFFFFFF) + 1, secrets.token_bytes(32), path))
                 database.run(schema.FILE_ADD_ROOT, (schema.ROOT, handle))
-                database.run(schema.STATE_NEW)
             database.run(schema.IDENTITY_PATH, (path,))
-            database.run(volume.UPTIME_SET, (greatest_age(database) - self.monotonic(),))
             database.run(volume.COMMIT)
+            uptime.set_going(self._descriptor, database, self.monotonic)
         finally:
             database.close()
 

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from . import schema
+from . import uptime
 from .database import Database
 from .errors import VolumeError, VolumeInUse
-from .replay import greatest_age
 from .superblock import FORMAT, SuperblockFile
 
 LOCK_FILE = "lock"
@@ -98,8 +97,7 @@ class VolumeLock(Lock):
 
     Workers inherit it, and it is held until the last of them is gone, too. Each
     worker opens its own `Volume` after the fork. Whoever is the first to hold
-    it also sets the volume's uptime clock, which runs on where the latest
-    remembered result was made: time without a server does not count.
+    it also sets the clock of remembered results going, see `uptime`.
     """
 
     refusal = f"{Lock.refusal}; several can have it if all are started with --shared"
@@ -120,9 +118,7 @@ class VolumeLock(Lock):
         self._check_home()
         database = Database(self.path)
         try:
-            database.run(schema.BEGIN_CHANGING)
-            database.run(schema.UPTIME_SET, (greatest_age(database) - self._monotonic(),))
-            database.run(schema.COMMIT)
+            uptime.set_going(self._descriptor, database, self._monotonic)
         finally:
             database.close()
 

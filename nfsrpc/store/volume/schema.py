@@ -128,8 +128,6 @@ REPLAY_NEWEST = "SELECT place, born FROM replay WHERE place BETWEEN ? AND ? ORDE
 REPLAY_OLDEST = "SELECT place, born FROM replay WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"
 REPLAY_DELETE = "DELETE FROM replay WHERE place BETWEEN ? AND ?"
 REPLAY_NEXT = "SELECT MIN(place) FROM replay WHERE place > ?"
-UPTIME_GET = "SELECT uptime_offset FROM state WHERE id = 1"
-UPTIME_SET = "UPDATE state SET uptime_offset = ? WHERE id = 1"
 
 
 def replay_get(keys: int) -> str:

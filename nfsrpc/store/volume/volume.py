@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..interface import DIRECTORY, KIND, Attributes, Changes, Entry, OldKey, Quota, Space, Ufid
-from . import schema
+from . import uptime
 from .accounts import WHOLE
 from .contents import Contents
 from .database import Database
@@ -69,7 +69,7 @@ class Volume:
         self.old_keys: Sequence[OldKey] = superblock.old_keys
         self.root = Ufid(superblock.root, superblock.root_generation)
         self._database = Database(volume)
-        (offset,) = self._database.one(schema.UPTIME_GET)
+        offset = uptime.offset(lock.fileno())
         durability = SyncedBehind(self._database) if asynchronous else Log(volume, self._database)
         self._unit = Unit(volume, self._database, durability)
         self._inodes = Inodes(self._unit, self._database, limits)
