@@ -175,7 +175,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
         demand(directory, who, EXECUTE)
         if name in _DOTS:
             raise refuse(errno.EEXIST)
-        found = _existing(store, node, name)
+        found = store.find(node, name)
         if found is not None:
             return self._diropres(export, self._create_existing(store, found, who, arg.attributes))
         demand(directory, who, WRITE)
@@ -241,7 +241,7 @@ class Nfs2(v2.NFS_PROGRAM_2_service):
             raise refuse(errno.EXDEV)
         store, old, new = source.store, arg.from_.name, arg.to.name
         moved = _demand_removable(store, old_directory, old, who)
-        replaced = _existing(store, new_directory, new)
+        replaced = store.find(new_directory, new)
         directory = _directory(store, new_directory)
         if replaced is None:
             demand(directory, who, WRITE | EXECUTE)
@@ -345,13 +345,6 @@ def _directory(store: Store, node: Ufid) -> Attributes:
     return found
 
 
-def _existing(store: Store, directory: Ufid, name: bytes) -> Attributes | None:
-    try:
-        return store.lookup(directory, name)
-    except FileNotFoundError:
-        return None
-
-
 def _demand_content(node: Attributes) -> None:
     """OSError unless `node` is a regular file (EINVAL for a symlink is what U-Boot follows it by)."""
     if node.mode & KIND == DIRECTORY:
@@ -364,7 +357,7 @@ def _demand_addition(store: Store, directory: Ufid, name: bytes, who: Identity) 
     """The directory, if `who` may add `name` to it. EEXIST comes before EACCES, as on a local disk."""
     holder = _directory(store, directory)
     demand(holder, who, EXECUTE)
-    if name in _DOTS or _existing(store, directory, name) is not None:
+    if name in _DOTS or store.find(directory, name) is not None:
         raise refuse(errno.EEXIST)
     demand(holder, who, WRITE)
     return holder

@@ -161,6 +161,9 @@ class Store(Work, Protocol):
     def lookup(self, directory: Ufid, name: bytes) -> Attributes:
         """Attributes of the file that `name` names; ``.`` and ``..`` work, the root is its own parent."""
 
+    def find(self, directory: Ufid, name: bytes) -> Attributes | None:
+        """As `lookup`; None, not ENOENT, if there is no such name."""
+
     def readlink(self, node: Ufid) -> bytes:
         """Target of a symbolic link, verbatim. EINVAL if `node` is none."""
 

@@ -34,8 +34,8 @@ BOUNDS = {
     "READ again": (2.0, 0.8),
     "READDIR": (6.9, 3.0),
     "READDIR again": (2.0, 0.8),
-    "WRITE": (33.8, 23.1),
-    "CREATE": (49.1, 31.5),
+    "WRITE": (33.3, 22.6),
+    "CREATE": (47.6, 30.0),
 }
 """The cost of one call, in rounds of `counted_calls.standard`: a little above what it was when this was written."""
 START = 15.7

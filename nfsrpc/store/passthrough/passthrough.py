@@ -241,6 +241,13 @@ class Passthrough:
             raise FileNotFoundError(errno.ENOENT, "no such name")
         return _attributes(*self._reach.child(directory, above, name))
 
+    def find(self, directory: Ufid, name: bytes) -> Attributes | None:
+        """See `Store.find`."""
+        try:
+            return self.lookup(directory, name)
+        except FileNotFoundError:
+            return None
+
     def _directory(self, directory: Ufid) -> int:
         """A descriptor of a directory that is still there."""
         held = self._reach.open(directory)

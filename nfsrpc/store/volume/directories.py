@@ -53,6 +53,13 @@ class Directories:
 
     def lookup(self, directory: Ufid, name: bytes) -> Inode:
         """The file under `name`; ENOENT if there is none."""
+        row = self.find(directory, name)
+        if row is None:
+            raise FileNotFoundError(errno.ENOENT, "no such name")
+        return row
+
+    def find(self, directory: Ufid, name: bytes) -> Inode | None:
+        """The file under `name`, None if there is none."""
         above = self.get(directory)
         number = self._cache.get((above.inode, name))
         if number:
@@ -62,7 +69,7 @@ class Directories:
         self._unit.fix()
         number = self.number(self.get(directory), name)
         if not number:
-            raise FileNotFoundError(errno.ENOENT, "no such name")
+            return None
         row = self._inodes.by_number(number)
         if row is None:
             raise OSError(errno.EIO, "the name leads to no file")

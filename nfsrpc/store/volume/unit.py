@@ -110,7 +110,11 @@ class Unit:
         self._writer.take()
         try:
             self._durability.check()
-            self._begin(schema.BEGIN_CHANGING)
+            if self._holds():
+                self._database.run(schema.BEGIN_CHANGING)
+                self._open = True
+            else:
+                self._begin(schema.BEGIN_CHANGING)
         except BaseException:
             self._writer.give_up()
             raise

@@ -176,6 +176,10 @@ class Volume:
         """See `Store.lookup`."""
         return self._directories.lookup(directory, name)
 
+    def find(self, directory: Ufid, name: bytes) -> Attributes | None:
+        """See `Store.find`."""
+        return self._directories.find(directory, name)
+
     def readdir(self, directory: Ufid, cookie: int, limit: int) -> tuple[list[Entry], bool]:
         """See `Store.readdir`."""
         return self._directories.names(directory, cookie, limit)
