@@ -231,6 +231,13 @@ class Passthrough:
 
     def lookup(self, directory: Ufid, name: bytes) -> Attributes:
         """See `Store.lookup`. EACCES for a directory on which another file system is mounted."""
+        found = self.find(directory, name)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "no such name")
+        return found
+
+    def find(self, directory: Ufid, name: bytes) -> Attributes | None:
+        """See `Store.find`; EACCES as in `lookup`."""
         self._reach.begin_call()
         above = self._directory(directory)
         if name == b".":
@@ -238,15 +245,9 @@ class Passthrough:
         if name == b"..":
             return _attributes(*self._reach.parent(directory, above))
         if not name or b"/" in name or b"\0" in name:
-            raise FileNotFoundError(errno.ENOENT, "no such name")
-        return _attributes(*self._reach.child(directory, above, name))
-
-    def find(self, directory: Ufid, name: bytes) -> Attributes | None:
-        """See `Store.find`."""
-        try:
-            return self.lookup(directory, name)
-        except FileNotFoundError:
             return None
+        found = self._there(directory, above, name)
+        return None if found is None else _attributes(*found)
 
     def _directory(self, directory: Ufid) -> int:
         """A descriptor of a directory that is still there."""
