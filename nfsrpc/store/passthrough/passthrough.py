@@ -15,6 +15,7 @@ from ..volume.log import Log
 from ..volume.replay import Replay
 from ..volume.unit import Unit
 from . import kernel, schema
+from .attributes import attributes_of, change_attributes, demand_regular
 from .calls import Results, Step
 from .cookies import COOKIE_PARENT, COOKIE_SELF, Cookies
 from .files import MOUNT_POINT, FileTable
@@ -151,47 +152,36 @@ class Passthrough:
     def getattr(self, node: Ufid) -> Attributes:
         """See `Store.getattr`."""
         self._reach.begin_call()
-        return _attributes(node, self._reach.open(node))
+        return attributes_of(node, self._reach.open(node))
 
     def setattr(self, node: Ufid, changes: Changes) -> Attributes:
         """See `Store.setattr`."""
         self._reach.begin_call()
         self._unit.check_changing()
         held = self._reach.open(node)
-        mode = _attributes(node, held).mode
+        mode = attributes_of(node, held).mode
         if changes == Changes():
-            return _attributes(node, held)
+            return attributes_of(node, held)
         with settled():
             if changes.size is not None:
                 self._resize(node, held, mode, changes.size)
-            self._change(held, mode, changes)
+            change_attributes(held, mode, changes)
         self._pending.changed(node, held)
-        return _attributes(node, held)
+        return attributes_of(node, held)
 
     def _resize(self, node: Ufid, held: int, mode: int, size: int) -> None:
-        _demand_regular(mode)
+        demand_regular(mode)
         if size < 0:
             raise OSError(errno.EINVAL, "negative size")
         contents = self._pending.contents(node, held, os.O_WRONLY)
         os.ftruncate(contents, size)
         self._pending.written(node, contents)
 
-    @staticmethod
-    def _change(held: int, mode: int, changes: Changes) -> None:
-        """Owner before mode, which it takes set-id bits from; times last, which everything else changes."""
-        path = through(held)
-        if changes.uid is not None or changes.gid is not None:
-            os.chown(path, -1 if changes.uid is None else changes.uid, -1 if changes.gid is None else changes.gid)
-        if changes.mode is not None and not stat.S_ISLNK(mode):
-            os.chmod(path, stat.S_IMODE(changes.mode))
-        if changes.atime is not None or changes.mtime is not None:
-            kernel.set_times(path, changes.atime, changes.mtime)
-
     def readlink(self, node: Ufid) -> bytes:
         """See `Store.readlink`."""
         self._reach.begin_call()
         held = self._reach.open(node)
-        if not stat.S_ISLNK(_attributes(node, held).mode):
+        if not stat.S_ISLNK(attributes_of(node, held).mode):
             raise OSError(errno.EINVAL, "not a symbolic link")
         return os.readlink(b"", dir_fd=held)
 
@@ -199,22 +189,22 @@ class Passthrough:
         """See `Store.read`."""
         self._reach.begin_call()
         held = self._reach.open(node)
-        attributes = _attributes(node, held)
-        _demand_regular(attributes.mode)
+        attributes = attributes_of(node, held)
+        demand_regular(attributes.mode)
         if offset < 0 or count < 0:
             raise OSError(errno.EINVAL, "negative offset or count")
         contents = self._pending.contents(node, held, os.O_RDONLY)
         with settled():
             data = os.pread(contents, count, offset)
-        return data, _attributes(node, held)
+        return data, attributes_of(node, held)
 
     def write(self, node: Ufid, offset: int, data: bytes) -> Attributes:
         """See `Store.write`."""
         self._reach.begin_call()
         self._unit.check_changing()
         held = self._reach.open(node)
-        attributes = _attributes(node, held)
-        _demand_regular(attributes.mode)
+        attributes = attributes_of(node, held)
+        demand_regular(attributes.mode)
         if offset < 0:
             raise OSError(errno.EINVAL, "negative offset")
         if not data:
@@ -225,7 +215,7 @@ class Passthrough:
             written = os.pwrite(contents, data, offset)
             while written < len(data):
                 written += os.pwrite(contents, memoryview(data)[written:], offset + written)
-        return _attributes(node, held)
+        return attributes_of(node, held)
 
     # --- names ------------------------------------------------------------------------------------------------------
 
@@ -241,13 +231,13 @@ class Passthrough:
         self._reach.begin_call()
         above = self._directory(directory)
         if name == b".":
-            return _attributes(directory, above)
+            return attributes_of(directory, above)
         if name == b"..":
-            return _attributes(*self._reach.parent(directory, above))
+            return attributes_of(*self._reach.parent(directory, above))
         if not name or b"/" in name or b"\0" in name:
             return None
         found = self._there(directory, above, name)
-        return None if found is None else _attributes(*found)
+        return None if found is None else attributes_of(*found)
 
     def _directory(self, directory: Ufid) -> int:
         """A descriptor of a directory that is still there."""
@@ -287,7 +277,7 @@ class Passthrough:
         if kind == stat.S_IFDIR and mode & _SET_IDS & ~found.st_mode and found.st_uid == self._owner(uid):
             os.chmod(through(held), stat.S_IMODE(mode) | found.st_mode & stat.S_ISGID)
         self._pending.changed(directory, above)
-        return _attributes(node, held)
+        return attributes_of(node, held)
 
     def _owner(self, uid: int) -> int:
         return uid if self.owners.honoured else os.geteuid()
@@ -297,7 +287,7 @@ class Passthrough:
         self._reach.begin_call()
         self._unit.check_changing()
         held = self._reach.open(node)
-        _attributes(node, held)
+        attributes_of(node, held)
         above = self._directory(directory)
         _check_new(name)
         with settled():
@@ -422,34 +412,6 @@ class Passthrough:
         self._unit.close()
         self._database.close()
         os.close(self._top)
-
-
-def _attributes(node: Ufid, held: int) -> Attributes:
-    """Attributes of an open file; ESTALE if it has no name any more, however long somebody may hold it open."""
-    found = os.fstat(held)
-    if not found.st_nlink:
-        raise stale()
-    return Attributes(
-        node.inode,
-        node.generation,
-        found.st_mode,
-        found.st_nlink,
-        found.st_uid,
-        found.st_gid,
-        found.st_size,
-        found.st_blocks * 512,
-        found.st_rdev,
-        found.st_atime_ns,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    )
-
-
-def _demand_regular(mode: int) -> None:
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "is a directory")
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def _check_new(name: bytes) -> None:
