@@ -101,12 +101,16 @@ def test_uptime_goes_on_over_restarts(opened, clock):
     assert recalled(volume, b"first", b"0", b"1", b"2", b"3") == [False, False, True, True, True]
 
 
-def test_workers_share_the_clock(volume_path, clock):
-    """One that starts late does not think itself younger."""
-    with VolumeLock(volume_path, monotonic=clock) as lock:
+@pytest.mark.parametrize("beside", ["worker", "server"])
+def test_all_share_the_clock(volume_path, clock, beside):
+    """One that starts late does not think itself younger: a worker under the same lock, a server with its own."""
+    with VolumeLock(volume_path, shared=True, monotonic=clock) as lock:
         first = Volume(volume_path, lock, monotonic=clock)
         clock.skip(1000 * S)
-        second = Volume(volume_path, lock, monotonic=clock)
+        if beside == "worker":
+            second = Volume(volume_path, lock, monotonic=clock)
+        else:
+            second = Volume.open(volume_path, shared=True, monotonic=clock)
         remember(second, b"by second")
         clock.skip(S)
         remember(first, b"by first")
@@ -114,20 +118,6 @@ def test_workers_share_the_clock(volume_path, clock):
         assert recalled(first, b"by first", b"by second") == [True, True]
         first.close()
         second.close()
-
-
-def test_servers_that_share_have_one_clock(volume_path, clock):
-    """Each has a lock of its own; only the first sets the clock: one that comes late does not think itself younger."""
-    first = Volume.open(volume_path, shared=True, monotonic=clock)
-    clock.skip(1000 * S)
-    second = Volume.open(volume_path, shared=True, monotonic=clock)
-    remember(second, b"by second")
-    clock.skip(S)
-    remember(first, b"by first")
-    assert recalled(second, b"by first", b"by second") == [True, True]
-    assert recalled(first, b"by first", b"by second") == [True, True]
-    first.close()
-    second.close()
 
 
 def test_the_clock_is_set_without_a_commit(opened, volume_path):
